@@ -1,0 +1,158 @@
+"""Designs as rows of parameters: reading a CSV file, matching it to the simulations.
+
+A design table is a DataFrame with one float64 column per parameter and the design ids as index.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .errors import DataError
+
+ID_COLUMN = "id"
+
+
+def read_designs(path: Path) -> pd.DataFrame:
+    """Read a CSV file of designs, with a header row or none.
+
+    A column `id` becomes the index; without one the index is unnamed and counts from 0. Without a
+    header the columns are named p1, p2, ...
+
+    Raises:
+        DataError: the file is missing, empty, or holds anything but finite numbers.
+    """
+    if path.is_dir():
+        pictures = [p for p in path.iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg")]
+        found = (
+            f"a folder with {len(pictures)} pictures" if pictures else "a folder with no pictures"
+        )
+        raise DataError(
+            f"{path} is {found}. Expected a CSV file, one row per design: this version learns from "
+            f"parameters only. Name the file with --params=designs=PATH (new_designs=PATH)."
+        )
+    if not path.is_file():
+        raise DataError(
+            f"There are no designs at {path}. Expected a CSV file, one row per simulation; name "
+            f"yours with --params=designs=PATH (for predict: new_designs=PATH)."
+        )
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            rows = {reader.line_num: [cell.strip() for cell in cells] for cells in reader}
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path} is not a readable CSV file: {error}. Expected comma-separated numbers, one row "
+            f"per design, with a header row or none."
+        ) from error
+    rows = {line: _without_empty_end(cells) for line, cells in rows.items() if any(cells)}
+    first = next(iter(rows.values()), [])
+    names = [f"p{i + 1}" for i in range(len(first))]
+    if not _is_numeric(first):
+        names = rows.pop(next(iter(rows)))
+    if not rows:
+        raise DataError(f"{path} holds no designs. Expected one row per design, after a header.")
+    return _parse(path, _as_table(path, names, rows))
+
+
+def _without_empty_end(cells: list[str]) -> list[str]:
+    """The cells of a row up to the last that is not empty."""
+    while not cells[-1]:
+        cells = cells[:-1]
+    return cells
+
+
+def _is_numeric(cells: list[str]) -> bool:
+    return bool(pd.to_numeric(pd.Series(cells, dtype=str), errors="coerce").notna().all())
+
+
+def _as_table(path: Path, names: list[str], rows: dict[int, list[str]]) -> pd.DataFrame:
+    """The cells as text, with the file's line numbers as index."""
+    if "" in names or len(set(names)) < len(names):
+        raise DataError(
+            f"{path} has the column names {', '.join(map(repr, names))}. Expected a different name "
+            f"for each column."
+        )
+    for line, cells in rows.items():
+        if len(cells) > len(names):
+            raise DataError(
+                f"{path}, line {line}: expected {len(names)} values ({', '.join(names)}), found "
+                f"{len(cells)}. Expected one row per design, the values separated by commas."
+                f"{_hint(names + cells)}"
+            )
+    padded = [cells + [""] * (len(names) - len(cells)) for cells in rows.values()]
+    return pd.DataFrame(padded, index=pd.Index(rows), columns=names, dtype=str)
+
+
+def _hint(cells: list[str]) -> str:
+    semicolons = any(";" in cell for cell in cells)
+    return " The file seems to be separated by semicolons." if semicolons else ""
+
+
+def _parse(path: Path, table: pd.DataFrame) -> pd.DataFrame:
+    lines = table.index
+    table = table.reset_index(drop=True)
+    if ID_COLUMN in table.columns:
+        ids = table.pop(ID_COLUMN)
+        wrong = (ids == "") | ids.duplicated()
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise DataError(
+                f"{path}: ids must be present and unique; line {lines[row]} has '{ids[row]}'."
+            )
+        table.index = pd.Index(ids, name=ID_COLUMN)
+    if table.shape[1] == 0:
+        raise DataError(f"{path} has no parameter columns. Expected at least one beside the ids.")
+    numbers: pd.DataFrame = table.apply(pd.to_numeric, errors="coerce").astype(np.float64)
+    finite = np.isfinite(numbers.to_numpy())
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        given = table.iloc[row, column]
+        shown = f"'{given}'" if given else "nothing"
+        raise DataError(
+            f"{path}, line {lines[row]}, column '{table.columns[column]}': expected a finite number, "
+            f"found {shown}.{_hint([given])} Correct it, or remove the column if it is no parameter."
+        )
+    return numbers
+
+
+def match_designs(
+    table: pd.DataFrame, num_designs: int, design_ids: Sequence[str] | None
+) -> pd.DataFrame:
+    """Bring designs into the order of the simulations, by id when both sides have ids.
+
+    Args:
+        table: designs as `read_designs` returns them.
+        num_designs: number of simulations, N.
+        design_ids: the simulations' ids (N,), or None.
+
+    Returns:
+        The table in the simulations' order; its index `id` has their ids (or the table's own, or
+        the row numbers where nobody has ids).
+
+    Raises:
+        DataError: the counts differ, or an id is on one side only.
+    """
+    if len(table) != num_designs:
+        raise DataError(
+            f"There are {num_designs} simulations and {len(table)} designs. Expected one design per "
+            f"simulation: add or remove rows, or check that both files are of the same study."
+        )
+    has_ids = table.index.name == ID_COLUMN
+    if has_ids and design_ids is not None:
+        missing = [i for i in design_ids if i not in table.index]
+        if missing:
+            raise DataError(
+                f"{len(missing)} simulations have no design with their id, the first is "
+                f"'{missing[0]}'; the designs' ids look like '{table.index[0]}'. Make the ids agree, "
+                f"or remove the id column to match by order."
+            )
+        table = table.loc[list(design_ids)]
+    elif not has_ids:
+        ids = design_ids if design_ids is not None else [str(i) for i in range(num_designs)]
+        table = table.set_axis(pd.Index(list(ids), name=ID_COLUMN), axis="index")
+    return table.rename_axis(ID_COLUMN)

@@ -1,0 +1,96 @@
+"""Datasets for fitted objects: folders of JSON and safetensors, versioned, written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Generic, TypeVar
+
+from kedro.io import AbstractVersionedDataset, DatasetError, Version
+from kedro.io.core import VersionNotFoundError
+
+from simulgen_pipeline.data.artifact import Artifact, load_artifact, save_artifact
+from simulgen_pipeline.data.representation import FieldRepresentation
+from simulgen_pipeline.data.scaling import DesignScaler, FieldScaler
+from simulgen_pipeline.models.baselines import Baselines
+from simulgen_pipeline.models.trained import TrainedConditioner, TrainedVae
+from simulgen_pipeline.surrogate import Surrogate
+
+A = TypeVar("A", bound=Artifact)
+
+
+class ArtifactDataset(AbstractVersionedDataset[A, A], Generic[A]):
+    """A folder that holds one kind of fitted object."""
+
+    kind: ClassVar[type[Any]]
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        version: Version | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(PurePosixPath(filepath), version)
+        self.metadata = metadata
+
+    def load(self) -> A:
+        try:
+            folder = Path(self._get_load_path())
+        except VersionNotFoundError as error:
+            raise DatasetError(
+                f"There is no trained {self._filepath.name} in {self._filepath} yet. Train one first: "
+                f"kedro run --pipeline=full_vae."
+            ) from error
+        artifact: A = load_artifact(self.kind, folder)
+        return artifact
+
+    def save(self, data: A) -> None:
+        save_artifact(data, Path(self._get_save_path()))
+
+    def _exists(self) -> bool:
+        return Path(self._get_load_path()).is_dir()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath, "kind": self.kind.__name__, "version": self._version}
+
+
+class FieldScalerDataset(ArtifactDataset[FieldScaler]):
+    """A fitted scaling of fields."""
+
+    kind = FieldScaler
+
+
+class DesignScalerDataset(ArtifactDataset[DesignScaler]):
+    """A fitted scaling of designs."""
+
+    kind = DesignScaler
+
+
+class RepresentationDataset(ArtifactDataset[FieldRepresentation]):
+    """A fitted map from fields to the networks' channels."""
+
+    kind = FieldRepresentation
+
+
+class VaeDataset(ArtifactDataset[TrainedVae]):
+    """A trained VAE with its scalers, basis and split."""
+
+    kind = TrainedVae
+
+
+class ConditionerDataset(ArtifactDataset[TrainedConditioner]):
+    """A trained latent conditioner."""
+
+    kind = TrainedConditioner
+
+
+class BaselinesDataset(ArtifactDataset[Baselines]):
+    """Fitted POD + RBF and POD + Gaussian process."""
+
+    kind = Baselines
+
+
+class SurrogateDataset(ArtifactDataset[Surrogate]):
+    """All that a prediction needs."""
+
+    kind = Surrogate

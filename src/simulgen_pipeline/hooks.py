@@ -1,0 +1,109 @@
+"""What happens around every run: parameters are checked first, and a manifest is written at the end."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import AbstractVersionedDataset, DataCatalog, MemoryDataset
+from kedro.pipeline import Pipeline
+
+from .datasets.fields import PathDataset
+from .parameters import check_parameters
+from .training.launch import clear_finished
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "run_manifest"
+PLOT_PREFIX = "plot_"
+
+
+class ProjectHooks:
+    """Checks parameters, records versions, clears up."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Refuse unknown names and impossible values before anything runs."""
+        self._project_path = context.project_path
+        self._parameters: dict[str, Any] = context.config_loader["parameters"]
+        self._checked = check_parameters(self._parameters)
+
+    @hook_impl
+    def after_catalog_created(self, catalog: DataCatalog) -> None:
+        """With `plots: off`, keep pictures out of the reports."""
+        if self._checked.plots == "off":
+            for name in [name for name in catalog if name.startswith(PLOT_PREFIX)]:
+                catalog[name] = MemoryDataset(copy_mode="assign")
+
+    @hook_impl
+    def after_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
+        """Record the run and clear what only an interrupted run would need."""
+        self._write_manifest("success", run_params, pipeline, catalog)
+        if "work_folder" in pipeline.inputs():
+            clear_finished(catalog.load("work_folder"))
+
+    @hook_impl
+    def on_pipeline_error(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
+        """Record a failed run too: its versions must not be mixed up with others."""
+        self._write_manifest("failed", run_params, pipeline, catalog)
+
+    def _write_manifest(
+        self, status: str, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
+        names = run_params["pipeline_names"] or ["__default__"]
+        catalog.save(
+            MANIFEST,
+            {
+                "run_id": run_params["run_id"],
+                "status": status,
+                "pipelines": list(names),
+                "environment": run_params["env"],
+                "parameters": self._parameters,
+                "code_revision": _code_revision(self._project_path),
+                "loaded": _loaded(catalog, pipeline.inputs()),
+                "saved": _saved(catalog, pipeline.all_outputs(), run_params["run_id"]),
+            },
+        )
+
+
+def _loaded(catalog: DataCatalog, names: set[str]) -> dict[str, str]:
+    """Version, or place where there are no versions, of every dataset that came from outside."""
+    found = {}
+    for name in sorted(names):
+        dataset = catalog[name]
+        if isinstance(dataset, AbstractVersionedDataset) and dataset.exists():
+            found[name] = str(dataset.resolve_load_version())
+        elif isinstance(dataset, PathDataset):
+            found[name] = str(dataset.load())
+    return found
+
+
+def _saved(catalog: DataCatalog, names: set[str], run_id: str) -> dict[str, str]:
+    """Version of every dataset that this run wrote."""
+    datasets = {name: catalog[name] for name in sorted(names)}
+    return {
+        name: run_id
+        for name, dataset in datasets.items()
+        if isinstance(dataset, AbstractVersionedDataset)
+        and run_id in dataset.list_versions(full_path=False)
+    }
+
+
+def _code_revision(project_path: Path) -> str | None:
+    """The commit of the project's code, marked where files differ from it; None outside git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        result = subprocess.run(
+            command, cwd=project_path, capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip()

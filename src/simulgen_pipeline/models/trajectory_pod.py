@@ -1,0 +1,248 @@
+"""Proper orthogonal decomposition (POD) of whole trajectories, in memory or streamed.
+
+Shapes: N designs in all, n designs fitted, q designs reconstructed, T time steps, M nodes, R modes.
+
+A snapshot is one design's whole field, T * M values, so that a mode carries space and time and a
+design is a single vector of coefficients. Modes are orthonormal: a distance between coefficients is
+the Frobenius distance between fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol, Self
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from simulgen_pipeline.data.artifact import Config, State
+from simulgen_pipeline.data.errors import DataError
+
+Float64 = NDArray[np.float64]
+
+# Values of the modes that are converted to float64 at a time: two megabytes, near the cache.
+CHUNK_VALUES = 2**18
+
+
+class FieldReader(Protocol):
+    """Fields that are read by design, such as a lazy handle on a file."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(N, T, M)."""
+        ...
+
+    def read(self, rows: NDArray[np.int64], /) -> NDArray[Any]:
+        """The fields (len(rows), T, M) of some designs, in the order given."""
+        ...
+
+
+class TrajectoryPod:
+    """POD of trajectories, centred by their mean and untruncated but for round-off.
+
+    Snapshots that fit into `max_bytes` are decomposed by a singular value decomposition, at a peak
+    of twice their size. Larger ones are never held: the method of snapshots (Sirovich 1987,
+    Quarterly of Applied Mathematics 45) needs only their inner products, summed over pairs of
+    blocks, so that data of k times `max_bytes` are read about k + 3 times. It resolves modes down
+    to the square root of round-off (1e-7 of the leading one; a singular value decomposition to
+    1e-11), and keeps as many as fit into `max_bytes`.
+
+    Args:
+        max_bytes: memory [bytes] for snapshots in float64.
+
+    Attributes:
+        mean_: (T * M,) mean of the fitted fields.
+        modes_: (R, T * M) orthonormal rows, in float32 (an error of 6e-8).
+        coefficients_: (n, R) of the fitted designs; None in a decomposition that was loaded.
+        norms_: (n,) Frobenius norms of the fitted fields, mean included; None likewise.
+        field_shape_: (T, M).
+        lost_energy_: share of the squared distances from the mean that is left out.
+        streamed_: whether the method of snapshots was used.
+    """
+
+    mean_: Float64
+    modes_: NDArray[np.float32]
+    coefficients_: Float64 | None = None
+    norms_: Float64 | None = None
+    field_shape_: tuple[int, int]
+    lost_energy_: float
+    streamed_: bool
+
+    def __init__(self, max_bytes: int = 2**30) -> None:
+        self.max_bytes = max_bytes
+
+    def fit(self, reader: FieldReader, rows: NDArray[np.int64]) -> Self:
+        """Decompose the fields of some designs.
+
+        Args:
+            reader: fields (N, T, M).
+            rows: (n,) the designs to use.
+
+        Raises:
+            DataError: values are not finite, or all fields are the same.
+        """
+        _, num_times, num_nodes = reader.shape
+        self.field_shape_ = (num_times, num_nodes)
+        self.streamed_ = len(rows) * num_times * num_nodes * 8 > self.max_bytes
+        if self.streamed_:
+            self._fit_streamed(reader, rows)
+        else:
+            self._fit_in_memory(reader, rows)
+        return self
+
+    def _fit_in_memory(self, reader: FieldReader, rows: NDArray[np.int64]) -> None:
+        num_values = self.field_shape_[0] * self.field_shape_[1]
+        snapshots = np.empty((len(rows), num_values))
+        for part, block in _blocks(reader, rows, self.max_bytes // 8):
+            snapshots[part] = block
+        self.norms_ = _checked_norms(np.einsum("nd,nd->n", snapshots, snapshots), rows)
+        self.mean_ = snapshots.mean(axis=0)
+        snapshots -= self.mean_
+        # The transpose is in Fortran's order, so that LAPACK works in place and copies nothing.
+        modes, singular, rotation = scipy.linalg.svd(
+            snapshots.T, full_matrices=False, overwrite_a=True, check_finite=False
+        )
+        precision = max(snapshots.shape) * np.finfo(np.float64).eps
+        kept = self._num_kept(singular**2, precision**2, len(rows) - 1)
+        self.modes_ = modes.T[:kept].astype(np.float32)
+        self.coefficients_ = rotation[:kept].T * singular[:kept]
+
+    def _fit_streamed(self, reader: FieldReader, rows: NDArray[np.int64]) -> None:
+        n, num_values = len(rows), self.field_shape_[0] * self.field_shape_[1]
+        block_bytes = self.max_bytes // 2  # two blocks are held at a time
+        self.mean_, squares = np.zeros(num_values), np.empty(n)
+        for part, block in _blocks(reader, rows, block_bytes):
+            squares[part] = np.einsum("nd,nd->n", block, block)
+            self.mean_ += block.sum(axis=0) / n
+        self.norms_ = _checked_norms(squares, rows)
+
+        gram = np.empty((n, n))
+        for part, block in _blocks(reader, rows, block_bytes):
+            block -= self.mean_
+            gram[part, part] = block @ block.T
+            for later, other in _blocks(reader, rows, block_bytes, start=part.stop):
+                other -= self.mean_
+                gram[part, later] = block @ other.T
+                gram[later, part] = gram[part, later].T
+        eigenvalues, vectors = np.linalg.eigh(gram)
+        eigenvalues, vectors = eigenvalues[::-1].clip(min=0), vectors[:, ::-1]
+        most = min(n - 1, max(1, self.max_bytes // (4 * num_values)))
+        kept = self._num_kept(eigenvalues, n * np.finfo(np.float64).eps, most)
+        singular, vectors = np.sqrt(eigenvalues[:kept]), vectors[:, :kept]
+
+        self.modes_ = np.zeros((kept, num_values), np.float32)
+        for part, block in _blocks(reader, rows, block_bytes):
+            block -= self.mean_
+            for chunk in self._chunks():
+                self.modes_[:, chunk] += (vectors[part] / singular).T @ block[:, chunk]
+        self.coefficients_ = vectors * singular
+        self._orthonormalise()
+
+    def _num_kept(self, energies: Float64, precision: float, most: int) -> int:
+        """Modes above round-off, at most `most`; records what the others hold."""
+        assert self.norms_ is not None
+        if energies[0] <= (len(energies) * np.finfo(np.float64).eps * self.norms_.max()) ** 2:
+            raise DataError(
+                f"The fields of all {len(energies)} designs are the same. Expected fields that "
+                f"depend on the design; check the simulations."
+            )
+        kept = min(most, int(np.count_nonzero(energies > precision * energies[0])))
+        self.lost_energy_ = float(energies[kept:].sum() / energies.sum())
+        return kept
+
+    def _orthonormalise(self) -> None:
+        """Cholesky QR: the weakest modes of the method of snapshots are otherwise oblique."""
+        assert self.coefficients_ is not None
+        gram = np.zeros((len(self.modes_),) * 2)
+        for chunk in self._chunks():
+            modes = self.modes_[:, chunk].astype(np.float64)
+            gram += modes @ modes.T
+        factor = np.linalg.cholesky(gram)
+        for chunk in self._chunks():
+            self.modes_[:, chunk] = scipy.linalg.solve_triangular(
+                factor, self.modes_[:, chunk], lower=True
+            )
+        self.coefficients_ = self.coefficients_ @ factor
+
+    def inverse_transform(self, coefficients: Float64) -> Float64:
+        """Coefficients (q, R) to fields (q, T, M) in physical units."""
+        fields = np.empty((len(coefficients), len(self.mean_)))
+        for chunk in self._chunks():
+            fields[:, chunk] = coefficients @ self.modes_[:, chunk].astype(np.float64)
+        fields += self.mean_
+        return fields.reshape(-1, *self.field_shape_)
+
+    def spread(self, variances: Float64) -> NDArray[np.float32]:
+        """Standard deviation (q, T, M) of fields whose coefficients have independent variances.
+
+        Args:
+            variances: (q, R) of the coefficients.
+        """
+        largest = variances.max(axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
+        relative = (variances / largest).astype(np.float32)
+        std = np.empty((len(variances), len(self.mean_)), np.float32)
+        for chunk in self._chunks():
+            std[:, chunk] = np.sqrt(relative @ np.square(self.modes_[:, chunk]))
+        return (std * np.sqrt(largest)).astype(np.float32).reshape(-1, *self.field_shape_)
+
+    def root_mean_square(self, residuals: Float64) -> NDArray[np.float32]:
+        """Root mean square (T, M) over designs of fields without the mean.
+
+        Args:
+            residuals: (n, R) coefficients, such as errors of predicted ones.
+        """
+        result = np.empty(len(self.mean_), np.float32)
+        for chunk in self._chunks():
+            fields = residuals @ self.modes_[:, chunk].astype(np.float64)
+            result[chunk] = np.sqrt(np.mean(np.square(fields), axis=0))
+        return result.reshape(self.field_shape_)
+
+    def _chunks(self) -> Iterator[slice]:
+        size = max(1, CHUNK_VALUES // len(self.modes_))
+        for start in range(0, len(self.mean_), size):
+            yield slice(start, start + size)
+
+    def config(self) -> Config:
+        return {
+            "max_bytes": self.max_bytes,
+            "field_shape": list(self.field_shape_),
+            "lost_energy": self.lost_energy_,
+            "streamed": self.streamed_,
+        }
+
+    def state(self) -> State:
+        """Mean and modes; the fitted coefficients belong to what was fitted to them."""
+        return {"mean": self.mean_, "modes": self.modes_}
+
+    @classmethod
+    def from_state(cls, config: Config, state: State) -> Self:
+        pod = cls(config["max_bytes"])
+        num_times, num_nodes = config["field_shape"]
+        pod.field_shape_ = (num_times, num_nodes)
+        pod.lost_energy_, pod.streamed_ = config["lost_energy"], config["streamed"]
+        pod.mean_, pod.modes_ = state["mean"], state["modes"]
+        return pod
+
+
+def _blocks(
+    reader: FieldReader, rows: NDArray[np.int64], max_bytes: int, start: int = 0
+) -> Iterator[tuple[slice, Float64]]:
+    """Places among `rows` from `start` on, and their snapshots (b, T * M) in float64."""
+    _, num_times, num_nodes = reader.shape
+    size = max(1, max_bytes // (8 * num_times * num_nodes))
+    for first in range(start, len(rows), size):
+        part = slice(first, min(first + size, len(rows)))
+        fields = reader.read(rows[part])
+        yield part, np.array(fields, dtype=np.float64).reshape(len(fields), -1)
+
+
+def _checked_norms(squares: Float64, rows: NDArray[np.int64]) -> Float64:
+    wrong = rows[~np.isfinite(squares)]
+    if len(wrong):
+        raise DataError(
+            f"The fields of {len(wrong)} designs are not finite (rows "
+            f"{', '.join(map(str, wrong[:5]))}{', ...' if len(wrong) > 5 else ''}). Expected "
+            f"finite values; leave these designs out or repair them."
+        )
+    return np.sqrt(squares)

@@ -1,0 +1,67 @@
+"""All parameters of a run, by name and type; what is not here is refused in every pipeline."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .data.config import DataConfig
+from .models.baselines import BaselineConfig
+from .pipelines.demo_data.study import DemoDataConfig
+from .pipelines.prediction.config import PredictionConfig
+from .training.config import ConditionerConfig, EngineConfig, VaeConfig
+
+
+class ParametersError(ValueError):
+    """A parameter is unknown or impossible; the message names it, what is expected, what came."""
+
+
+class Parameters(BaseModel):
+    """The top level of the parameters: three paths, and one block per concern."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    simulations: str | None = Field(None, description="path of the simulations")
+    designs: str | None = Field(None, description="path of their designs")
+    new_designs: str | None = Field(None, description="path of the designs to predict")
+    data: DataConfig
+    vae: VaeConfig
+    conditioner: ConditionerConfig
+    baselines: BaselineConfig
+    prediction: PredictionConfig
+    training: EngineConfig
+    plots: Literal["show", "save", "off"]
+    demo_data: DemoDataConfig
+
+
+def check_parameters(parameters: dict[str, Any]) -> Parameters:
+    """Validate all parameters of a run, whatever pipeline it is.
+
+    Raises:
+        ParametersError: one line per parameter that is unknown or impossible.
+    """
+    try:
+        return Parameters.model_validate(parameters)
+    except ValidationError as error:
+        lines = [_explain(dict(problem)) for problem in error.errors()]
+        raise ParametersError("Parameters refused:\n" + "\n".join(lines)) from None
+
+
+def _explain(problem: dict[str, Any]) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = ", ".join(sorted(_known_beside(problem["loc"])))
+        return f"- {name}: there is no such parameter, expected one of {known}; got {problem['input']!r}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"- {name}: {message}; got {problem['input']!r}"
+
+
+def _known_beside(location: tuple[Any, ...]) -> list[str]:
+    """The names that are allowed where an unknown one was given."""
+    model: type[BaseModel] = Parameters
+    for part in location[:-1]:
+        annotation = model.model_fields[part].annotation
+        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        model = annotation
+    return list(model.model_fields)

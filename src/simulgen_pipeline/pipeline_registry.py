@@ -1,0 +1,42 @@
+"""The pipelines that `kedro run --pipeline=NAME` knows.
+
+They are named here rather than discovered, because discovery looks for a module of the requested
+name, and the composed ones have none.
+"""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline
+
+from .pipelines.conditioner_training import pipeline as conditioner_training
+from .pipelines.data_preparation import pipeline as data_preparation
+from .pipelines.demo_data import pipeline as demo_data
+from .pipelines.evaluation import pipeline as evaluation
+from .pipelines.prediction import pipeline as prediction
+from .pipelines.vae_training import pipeline as vae_training
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Pipelines by name."""
+    ingestion = data_preparation.create_ingestion()
+    after_vae = (
+        data_preparation.create_projection()
+        + vae_training.create_extraction()
+        + conditioner_training.create_pipeline()
+        + evaluation.create_assembly()
+        + evaluation.create_plots()
+    )
+    full_vae = (
+        ingestion
+        + data_preparation.create_fitting()
+        + vae_training.create_training()
+        + evaluation.create_vae_plots()
+        + after_vae
+    )
+    return {
+        "demo_data": demo_data.create_pipeline(),
+        "full_vae": full_vae,
+        "conditioner_only": ingestion + data_preparation.create_adoption() + after_vae,
+        "predict": prediction.create_pipeline(),
+        "__default__": full_vae,
+    }

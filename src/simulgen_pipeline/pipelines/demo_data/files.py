@@ -1,0 +1,119 @@
+"""Writes the demo's files, without ever touching a file that is not the demo's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from simulgen_pipeline.data.errors import DataError
+from simulgen_pipeline.data.fields import FieldMetadata, write_fields
+
+from .config import DemoDataConfig
+from .heat import plate_mesh
+from .pictures import draw_design
+from .study import output_times, sample_designs, simulate
+
+logger = logging.getLogger(__name__)
+
+# Says which files are the demo's, and what they held when they were written.
+MARK_FILE = ".demo_data.json"
+
+
+def write_demo_data(config: DemoDataConfig, folder: Path) -> dict[str, Any]:
+    """Make the demo data in a folder, unless it is there already.
+
+    Returns:
+        The configuration and the files written.
+
+    Raises:
+        DataError: a file of the same name is not the demo's, or was changed since.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = _read_mark(folder)
+    _check_ours(folder, mark)
+    wanted = config.model_dump(mode="json")
+    if mark is not None and mark["config"] == wanted and _all_there(folder, mark):
+        logger.info("The demo data is in %s already", folder)
+        return mark
+    designs, held_back = sample_designs(config)
+    with TemporaryDirectory(dir=folder, prefix=".demo_data.") as temporary:
+        made = Path(temporary)
+        for prefix, table in (("", designs), ("new_", held_back)):
+            _write_part(made, prefix, table, config)
+        files = sorted(path for path in made.rglob("*") if path.is_file())
+        digests = {path.relative_to(made).as_posix(): _digest(path) for path in files}
+        mark = {"config": wanted, "files": digests}
+        # The mark comes first: a run that is interrupted now finds its own files later.
+        _replace_text(folder / MARK_FILE, json.dumps(mark, indent=1))
+        for path in files:
+            target = folder / path.relative_to(made)
+            target.parent.mkdir(exist_ok=True)
+            os.replace(path, target)
+    return mark
+
+
+def _write_part(folder: Path, prefix: str, table: pd.DataFrame, config: DemoDataConfig) -> None:
+    """Fields, table and pictures of some designs."""
+    mesh = plate_mesh(config.num_nodes, config.seed)
+    metadata = FieldMetadata(
+        name="temperature rise",
+        units="K",
+        time=output_times(config),
+        coordinates=mesh.p.T,
+        cells=mesh.t.T.astype("int64"),
+        design_ids=tuple(table["id"]),
+    )
+    blocks = [(np.arange(len(table)), {"fields": simulate(table, config)})]
+    write_fields(folder / f"{prefix}simulations.h5", len(table), blocks, metadata)
+    table.to_csv(folder / f"{prefix}designs.csv", index=False)
+    images = folder / f"{prefix}images"
+    images.mkdir()
+    for _, row in table.iterrows():
+        draw_design(row, config).save(images / f"{row['id']}.png")
+
+
+def _read_mark(folder: Path) -> dict[str, Any] | None:
+    path = folder / MARK_FILE
+    if not path.is_file():
+        return None
+    mark: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return mark
+
+
+def _check_ours(folder: Path, mark: dict[str, Any] | None) -> None:
+    """Refuse to go on where a name that the demo would write holds something else."""
+    known: dict[str, str] = {} if mark is None else mark["files"]
+    places = [
+        path
+        for prefix in ("", "new_")
+        for name in (f"{prefix}simulations.h5", f"{prefix}designs.csv", f"{prefix}images/*")
+        for path in folder.glob(name)
+    ]
+    for path in places:
+        if known.get(path.relative_to(folder).as_posix()) != _digest(path):
+            raise DataError(
+                f"{path} was not written by demo_data, or was changed since; it is left as it is. "
+                f"Move it away, or use it as it is without demo_data."
+            )
+
+
+def _all_there(folder: Path, mark: dict[str, Any]) -> bool:
+    return all((folder / name).is_file() for name in mark["files"])
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _replace_text(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

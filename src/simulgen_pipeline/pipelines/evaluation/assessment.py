@@ -1,0 +1,132 @@
+"""Calibration and assessment of a surrogate: what is measured on which designs.
+
+Shapes: n designs, T time steps, M nodes.
+
+The validation designs calibrate the spread and choose the champion; the test designs are only
+looked at by `assess`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from simulgen_pipeline.data.fields import SimulationFields
+from simulgen_pipeline.data.split import Split
+from simulgen_pipeline.evaluation.metrics import FieldErrors, IntervalErrors, calibration_factor
+from simulgen_pipeline.models.trained import LatentArrays, StoredLatents, TrainedVae
+from simulgen_pipeline.surrogate import VAE, Surrogate
+
+logger = logging.getLogger(__name__)
+
+RECONSTRUCTION = "reconstruction"
+# A block of true fields is compared with a prediction by every model at once.
+BLOCK_BYTES = 64 * 2**20
+
+
+class Assessment(NamedTuple):
+    """The content of `metrics.json`, and the relative L2 error of every design by model."""
+
+    metrics: dict[str, Any]
+    design_errors: pd.DataFrame
+
+
+def calibrate(
+    surrogate: Surrogate, fields: SimulationFields, designs: pd.DataFrame, split: Split
+) -> Surrogate:
+    """The surrogate with spreads that hold on the validation designs, and its champion named."""
+    surrogate.factors = dict.fromkeys(surrogate.models, 1.0)
+    factors, scores = {}, {}
+    for model in surrogate.models:
+        errors = FieldErrors()
+        factors[model] = calibration_factor(
+            _compared(surrogate, model, fields, designs, split.validation, errors)
+        )
+        scores[model] = errors.result()["relative_l2_mean"]
+    surrogate.factors = factors
+    surrogate.champion = min(scores, key=lambda model: scores[model])
+    logger.info(
+        "Champion on the %d validation designs: %s (%s)",
+        len(split.validation),
+        surrogate.champion,
+        ", ".join(f"{model} {score:.2%}" for model, score in scores.items()),
+    )
+    return surrogate
+
+
+def _compared(
+    surrogate: Surrogate,
+    model: Any,
+    fields: SimulationFields,
+    designs: pd.DataFrame,
+    rows: tuple[int, ...],
+    errors: FieldErrors,
+) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    """Blocks of true fields, predicted ones and spreads, whose errors are counted on the way."""
+    for block, true in fields.blocks(rows, BLOCK_BYTES):
+        predicted = surrogate.predict(designs.iloc[block], model)
+        errors.update(true, predicted.fields, designs.index[block].tolist())
+        yield true, predicted.fields, predicted.std
+
+
+def assess(
+    surrogate: Surrogate,
+    latents: StoredLatents,
+    fields: SimulationFields,
+    designs: pd.DataFrame,
+    split: Split,
+) -> Assessment:
+    """Errors of reconstruction, prediction and baselines on every part, in physical units."""
+    metrics: dict[str, Any] = {
+        "num_designs": {
+            part: len(getattr(split, part)) for part in ("train", "validation", "test")
+        },
+        "reconstruction": {},
+        "prediction": {},
+        "baselines": {name: {} for name in surrogate.baselines.names},
+        "champion": surrogate.champion,
+    }
+    per_design = []
+    for part, rows in split.parts.items():
+        models = surrogate.models if part != "train" else (VAE,)
+        errors = {name: FieldErrors() for name in (RECONSTRUCTION, *models)}
+        interval = IntervalErrors()
+        for block, true in fields.blocks(rows, BLOCK_BYTES):
+            ids = designs.index[block].tolist()
+            reconstructed = reconstruct(surrogate.vae, latents, block)
+            errors[RECONSTRUCTION].update(true, reconstructed, ids)
+            for model in models:
+                predicted = surrogate.predict(designs.iloc[block], model)  # type: ignore[arg-type]
+                errors[model].update(true, predicted.fields, ids)
+                if model == VAE:
+                    interval.update(true, predicted.fields, predicted.std)
+        metrics["reconstruction"][part] = errors[RECONSTRUCTION].result()
+        metrics["prediction"][part] = errors[VAE].result()
+        for model in models[1:]:
+            metrics["baselines"][model][part] = errors[model].result()
+        if part == "test":
+            metrics["uncertainty"] = {part: interval.result()}
+        table = pd.DataFrame({name: error.relative_l2 for name, error in errors.items()})
+        per_design.append(table.assign(part=part))
+    return Assessment(metrics, pd.concat(per_design).rename_axis("id"))
+
+
+def reconstruct(
+    vae: TrainedVae, latents: StoredLatents, rows: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Physical fields (n, T, M) decoded from the stored latents alone."""
+    stored = LatentArrays(*(part[rows] for part in latents.values))
+    return vae.representation.inverse_transform(vae.decode(stored))
+
+
+def shown_designs(design_errors: pd.DataFrame, num: int) -> list[str]:
+    """Ids of test designs (validation, if there are none) from the best to the worst predicted."""
+    part = "test" if (design_errors["part"] == "test").any() else "validation"
+    ranked = design_errors[design_errors["part"] == part].sort_values(VAE).index
+    places = np.linspace(0, len(ranked) - 1, min(num, len(ranked))).round().astype(int)
+    return [str(ranked[place]) for place in places]

@@ -1,0 +1,138 @@
+"""Nodes that fit the baselines, put the surrogate together, measure it and draw what was found."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from simulgen_pipeline.data.fields import SimulationFields
+from simulgen_pipeline.data.split import Split
+from simulgen_pipeline.evaluation import plots
+from simulgen_pipeline.models.baselines import BaselineConfig, Baselines
+from simulgen_pipeline.models.trained import StoredLatents, TrainedConditioner, TrainedVae
+from simulgen_pipeline.surrogate import VAE, Surrogate
+
+from .assessment import RECONSTRUCTION, assess, calibrate, reconstruct, shown_designs
+
+NUM_DESIGNS_OVER_TIME, NUM_NODES_OVER_TIME, NUM_TIMES_OVER_MESH = 3, 4, 4
+
+
+def fit_baselines(
+    fields: SimulationFields, design_table: pd.DataFrame, vae: TrainedVae, baselines: BaselineConfig
+) -> Baselines:
+    """Fit POD + RBF and POD + Gaussian process on the training designs of the same split."""
+    rows = np.array(vae.split.train)
+    designs = vae.design_scaler.transform(design_table.iloc[rows])
+    return Baselines.fit(fields, rows, designs, baselines, num_jobs=os.cpu_count() or 1)
+
+
+def assemble_surrogate(
+    vae: TrainedVae,
+    conditioner: TrainedConditioner,
+    baselines: Baselines,
+    fields: SimulationFields,
+    design_table: pd.DataFrame,
+) -> Surrogate:
+    """Put the models together and calibrate them on the validation designs."""
+    surrogate = Surrogate(vae, conditioner, baselines, fields.metadata)
+    return calibrate(surrogate, fields, design_table, vae.split)
+
+
+def evaluate(
+    surrogate: Surrogate,
+    latents: StoredLatents,
+    fields: SimulationFields,
+    design_table: pd.DataFrame,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Measure the surrogate on every part."""
+    return assess(surrogate, latents, fields, design_table, surrogate.vae.split)
+
+
+def draw_over_time(
+    surrogate: Surrogate,
+    latents: StoredLatents,
+    fields: SimulationFields,
+    design_table: pd.DataFrame,
+    design_errors: pd.DataFrame,
+) -> Figure:
+    """Values over time at fixed nodes: true, reconstructed, predicted."""
+    ids = shown_designs(design_errors, NUM_DESIGNS_OVER_TIME)
+    rows = design_table.index.get_indexer(pd.Index(ids))
+    true = fields.read(rows)
+    nodes = plots.representative_nodes(true, NUM_NODES_OVER_TIME)
+    predicted = surrogate.predict(design_table.iloc[rows])
+    return plots.plot_over_time(
+        surrogate.metadata.time,
+        true[:, :, nodes],
+        reconstruct(surrogate.vae, latents, rows)[:, :, nodes],
+        predicted.fields[:, :, nodes],
+        predicted.std[:, :, nodes],
+        nodes,
+        fields.metadata,
+        ids,
+        _errors(design_errors, VAE),
+    )
+
+
+def draw_over_mesh(
+    surrogate: Surrogate,
+    fields: SimulationFields,
+    design_table: pd.DataFrame,
+    design_errors: pd.DataFrame,
+) -> Figure:
+    """The design of median error over the mesh at fixed times: true, predicted, error, spread."""
+    design_id = shown_designs(design_errors, 3)[1 if len(design_errors) > 2 else 0]
+    row = design_table.index.get_indexer(pd.Index([design_id]))
+    times = plots.representative_times(fields.shape[1], NUM_TIMES_OVER_MESH)
+    predicted = surrogate.predict(design_table.iloc[row])
+    return plots.plot_over_mesh(
+        fields.metadata,
+        times,
+        fields.read(row)[0, times],
+        predicted.fields[0, times],
+        predicted.std[0, times],
+        [design_id] * len(times),
+        _errors(design_errors, VAE),
+    )
+
+
+def draw_design_errors(design_errors: pd.DataFrame) -> Figure:
+    """Error of every test design by every model."""
+    tested = design_errors["part"] == "test"
+    shown = design_errors[tested if tested.any() else design_errors["part"] == "validation"]
+    errors = {str(name): _errors(shown, str(name)) for name in shown.columns.drop("part")}
+    return plots.plot_error_per_design(errors.pop(RECONSTRUCTION), errors.pop(VAE), errors)
+
+
+def draw_vae_losses(vae_training_history: pd.DataFrame) -> Figure:
+    """Loss curves of the VAE."""
+    return plots.plot_loss_curves(vae_training_history, "Training of the VAE")
+
+
+def draw_conditioner_losses(conditioner_training_history: pd.DataFrame) -> Figure:
+    """Loss curves of the conditioner."""
+    return plots.plot_loss_curves(conditioner_training_history, "Training of the conditioner")
+
+
+def draw_latents(
+    latents: StoredLatents, design_table: pd.DataFrame, split: dict[str, Any]
+) -> Figure:
+    """Principal components of the latents of every design."""
+    column = design_table.columns[0]
+    return plots.plot_latents(
+        latents.values.main,
+        latents.values.hierarchical,
+        {part: np.array(rows) for part, rows in Split.model_validate(split).parts.items()},
+        design_table[column].to_numpy(),
+        str(column),
+    )
+
+
+def _errors(design_errors: pd.DataFrame, model: str) -> dict[str, float]:
+    """Relative L2 error by design id, of the designs that have one."""
+    known = design_errors[model].dropna()
+    return {str(design_id): float(error) for design_id, error in known.items()}

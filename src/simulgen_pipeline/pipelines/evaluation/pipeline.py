@@ -1,0 +1,88 @@
+"""A trained VAE and conditioner to a calibrated surrogate, its errors and their pictures."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from . import nodes
+
+
+def create_assembly() -> Pipeline:
+    """Baselines and the surrogate."""
+    return Pipeline(
+        [
+            Node(
+                nodes.fit_baselines,
+                ["fields", "design_table", "vae", "params:baselines"],
+                "baselines",
+                name="fit_baselines",
+            ),
+            Node(
+                nodes.assemble_surrogate,
+                ["vae", "conditioner", "baselines", "fields", "design_table"],
+                "surrogate",
+                name="assemble_surrogate",
+            ),
+            Node(
+                nodes.evaluate,
+                ["surrogate", "latents", "fields", "design_table"],
+                ["metrics", "design_errors"],
+                name="evaluate",
+            ),
+        ],
+        tags="evaluation",
+    )
+
+
+def create_plots() -> Pipeline:
+    """Pictures of a full training."""
+    return Pipeline(
+        [
+            Node(
+                nodes.draw_over_time,
+                ["surrogate", "latents", "fields", "design_table", "design_errors"],
+                "plot_over_time",
+                name="draw_over_time",
+            ),
+            Node(
+                nodes.draw_over_mesh,
+                ["surrogate", "fields", "design_table", "design_errors"],
+                "plot_over_mesh",
+                name="draw_over_mesh",
+            ),
+            Node(
+                nodes.draw_design_errors,
+                "design_errors",
+                "plot_design_errors",
+                name="draw_design_errors",
+            ),
+            Node(
+                nodes.draw_conditioner_losses,
+                "conditioner_training_history",
+                "plot_conditioner_losses",
+                name="draw_conditioner_losses",
+            ),
+            Node(
+                nodes.draw_latents,
+                ["latents", "design_table", "split"],
+                "plot_latents",
+                name="draw_latents",
+            ),
+        ],
+        tags="plots",
+    )
+
+
+def create_vae_plots() -> Pipeline:
+    """Pictures of the VAE's training."""
+    return Pipeline(
+        [
+            Node(
+                nodes.draw_vae_losses,
+                "vae_training_history",
+                "plot_vae_losses",
+                name="draw_vae_losses",
+            )
+        ],
+        tags="plots",
+    )

@@ -1,0 +1,116 @@
+"""The newest run in a few lines: how good the surrogate is, and where its pictures are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from kedro.io import AbstractVersionedDataset, DataCatalog
+
+from .data.errors import DataError
+from .data.fields import SimulationFields
+from .evaluation.metrics import FieldErrors, IntervalErrors
+
+PARTS = ("train", "validation", "test")
+
+
+def summarise(catalog: DataCatalog, truth: Path | None) -> str:
+    """Text with the errors of the newest trained surrogate and, if true fields are given, those of
+    the newest predictions.
+
+    Raises:
+        DataError: the true fields do not fit the predictions.
+    """
+    metrics = catalog.load("metrics")
+    sections = [_error_table(metrics)]
+    if truth is not None:
+        sections.append(_against_truth(catalog.load("predictions"), truth))
+    sections.append(_places(catalog))
+    return "\n\n".join(sections)
+
+
+def _error_table(metrics: dict[str, Any]) -> str:
+    rows = {
+        "VAE reconstruction": metrics["reconstruction"],
+        "VAE prediction": metrics["prediction"],
+        **metrics["baselines"],
+    }
+    counts = metrics["num_designs"]
+    parts = [part for part in PARTS if counts[part]]
+    lines = ["Relative L2 error, mean / worst design, in physical units:"]
+    lines.append(" " * 20 + "".join(f"{f'{part} ({counts[part]})':>20}" for part in parts))
+    for name, by_part in rows.items():
+        cells = (_mean_and_worst(by_part.get(part, {})) for part in parts)
+        lines.append(f"{name:<20}" + "".join(f"{cell:>20}" for cell in cells))
+    lines.append(f"Best on the validation designs: {metrics['champion']}")
+    for part, figures in metrics.get("uncertainty", {}).items():
+        if "coverage_90" in figures:
+            lines.append(
+                f"The prediction's 90% intervals hold for {figures['coverage_90']:.0%} of the {part} "
+                f"values."
+            )
+    return "\n".join(lines)
+
+
+def _mean_and_worst(errors: dict[str, float]) -> str:
+    if "relative_l2_mean" not in errors:
+        return "-"
+    return f"{errors['relative_l2_mean']:.2%} / {errors['relative_l2_max']:.2%}"
+
+
+def _against_truth(predictions: SimulationFields, path: Path) -> str:
+    true = SimulationFields(path)
+    if true.shape != predictions.shape:
+        raise DataError(
+            f"{path} holds fields of shape {list(true.shape)}; the newest predictions have "
+            f"{list(predictions.shape)}. Expected the true fields of the predicted designs."
+        )
+    ids = predictions.metadata.design_ids or tuple(str(i) for i in range(true.shape[0]))
+    known = true.metadata.design_ids or ids
+    if set(known) != set(ids):
+        raise DataError(f"{path} holds other designs than the newest predictions.")
+    errors, intervals = FieldErrors(), IntervalErrors()
+    spread = SimulationFields(predictions.path, "std")
+    for rows, predicted in predictions.blocks():
+        block_ids = [ids[row] for row in rows]
+        values = true.read(np.array([known.index(design_id) for design_id in block_ids]))
+        errors.update(values, predicted, block_ids)
+        intervals.update(values, predicted, spread.read(rows))
+    lines = [f"The {len(ids)} designs that were held back and predicted, against {path.name}:"]
+    lines += [f"  {name}: {error:.2%}" for name, error in errors.relative_l2.items()]
+    result = errors.result()
+    lines.append(
+        f"  mean / worst: {_mean_and_worst(result)}; 90% intervals hold for "
+        f"{intervals.result()['coverage_90']:.0%} of the values"
+    )
+    return "\n".join(lines)
+
+
+def _places(catalog: DataCatalog) -> str:
+    """Where the newest version of everything worth a look is."""
+    names = ["metrics", "design_errors", "run_manifest", "surrogate", "predictions"]
+    names += [
+        f"plot_{name}"
+        for name in (
+            "over_time",
+            "over_mesh",
+            "design_errors",
+            "vae_losses",
+            "conditioner_losses",
+            "latents",
+        )
+    ]
+    lines = ["Where to look:"]
+    for name in names:
+        dataset = catalog.get(name)
+        if isinstance(dataset, AbstractVersionedDataset) and dataset.exists():
+            lines.append(f"  {name:<24}{_relative(dataset.list_versions()[0])}")
+    lines.append(f"  {'lineage':<24}kedro viz run --pipeline=full_vae")
+    lines.append(f"  {'training curves':<24}tensorboard --logdir data/08_reporting/tensorboard")
+    return "\n".join(lines)
+
+
+def _relative(path: str) -> str:
+    full = Path(path)
+    return str(full.relative_to(Path.cwd())) if full.is_relative_to(Path.cwd()) else path

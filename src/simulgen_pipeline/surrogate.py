@@ -1,0 +1,198 @@
+"""The surrogate: from a new design to its field with a spread, in physical units.
+
+Shapes: n designs, T time steps, M nodes, C channels, K members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .data.artifact import Artifact, Config, State, join_states, load_artifact, part_of
+from .data.errors import DataError
+from .data.fields import BLOCK_BYTES, FieldMetadata
+from .models.baselines import Baselines
+from .models.trained import TrainedConditioner, TrainedVae
+
+Model = Literal["vae", "pod_rbf", "pod_gpr", "champion"]
+VAE: Final = "vae"
+CHAMPION: Final = "champion"
+
+# Smallest spread of the VAE's prediction before calibration, relative to the field's own size.
+SMALLEST_SPREAD = 1e-4
+
+
+class Prediction(NamedTuple):
+    """Fields and their standard deviation (n, T, M), physical units; 90% lies within 1.645 std."""
+
+    fields: NDArray[np.float32]
+    std: NDArray[np.float32]
+
+
+class Surrogate:
+    """A trained VAE and conditioner, and the baselines that it was compared with.
+
+    Attributes:
+        vae, conditioner, baselines: the models.
+        metadata: name, units, mesh and times of the field.
+        factors: by model, what its own spread is multiplied with so that 90% intervals hold on the
+            validation designs; 1 before calibration.
+        champion: the model with the smallest error on the validation designs.
+    """
+
+    def __init__(
+        self,
+        vae: TrainedVae,
+        conditioner: TrainedConditioner,
+        baselines: Baselines,
+        metadata: FieldMetadata,
+        factors: dict[str, float] | None = None,
+        champion: str = VAE,
+    ) -> None:
+        self.vae, self.conditioner, self.baselines = vae, conditioner, baselines
+        self.metadata, self.champion = metadata, champion
+        self.factors = factors or dict.fromkeys(self.models, 1.0)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Load a surrogate from its folder, which may have been copied from elsewhere.
+
+        Raises:
+            DataError: the folder is missing, damaged, or of another format version.
+        """
+        return load_artifact(cls, Path(folder))
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models it holds."""
+        return (VAE, *self.baselines.names)
+
+    def predict(
+        self, designs: pd.DataFrame | NDArray[Any] | Sequence[Sequence[float]], model: Model = VAE
+    ) -> Prediction:
+        """Predict the fields of designs.
+
+        Args:
+            designs: a table whose columns are matched by name (others, such as an id, are ignored),
+                or an array (n, P) with the parameters in the order of training.
+            model: `vae`, a baseline, or `champion` for the best on the validation designs.
+
+        Raises:
+            DataError: the designs do not fit the parameters, or the model is unknown.
+        """
+        scaled = self.vae.design_scaler.transform(_as_table_or_array(designs))
+        return self._predict(scaled, self._resolve(model))
+
+    def predict_blocks(
+        self, designs: pd.DataFrame, model: Model = VAE
+    ) -> Iterator[tuple[NDArray[np.int64], Prediction]]:
+        """Pairs of row numbers and their predictions, a bounded block at a time."""
+        scaled = self.vae.design_scaler.transform(designs)
+        name = self._resolve(model)
+        num_times, num_nodes = self.field_shape
+        size = max(1, BLOCK_BYTES // (8 * num_times * num_nodes * (self.num_members + 2)))
+        for start in range(0, len(scaled), size):
+            rows = np.arange(start, min(start + size, len(scaled)))
+            yield rows, self._predict(scaled[rows], name)
+
+    @property
+    def field_shape(self) -> tuple[int, int]:
+        """(T, M)."""
+        architecture = self.vae.network.architecture
+        return architecture.num_time_steps, self.vae.representation.num_nodes
+
+    @property
+    def num_members(self) -> int:
+        """K."""
+        return self.conditioner.network.architecture.num_members
+
+    def _resolve(self, model: str) -> str:
+        name = self.champion if model == CHAMPION else model
+        if name not in self.models:
+            raise DataError(
+                f"There is no model '{model}' in this surrogate. Expected one of "
+                f"{', '.join((*self.models, CHAMPION))}."
+            )
+        return name
+
+    def _predict(self, scaled: NDArray[np.float64], model: str) -> Prediction:
+        if model == VAE:
+            fields, std = self._predict_vae(scaled)
+        else:
+            fields, std = self.baselines.predict(scaled, model)
+        return Prediction(
+            np.asarray(fields, dtype=np.float32),
+            np.asarray(self.factors[model] * std, dtype=np.float32),
+        )
+
+    def _predict_vae(
+        self, scaled: NDArray[np.float64]
+    ) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+        """Mean over the members' fields, and their standard deviation."""
+        members = [
+            self.vae.decode(latents) for latents in self.conditioner.latents(scaled, self.vae)
+        ]
+        lift = self.vae.representation.inverse_transform
+        mean_channels = np.mean(members, axis=0)
+        mean = lift(mean_channels)
+        centre = lift(np.zeros_like(mean_channels[:1, :1]))
+        squares = [np.square(lift(member - mean_channels) - centre) for member in members]
+        variance = np.sum(squares, axis=0) / max(1, len(members) - 1)
+        size = np.sqrt(np.mean(np.square(mean), axis=(1, 2), keepdims=True))
+        return mean, np.sqrt(variance + np.square(SMALLEST_SPREAD * size))
+
+    def config(self) -> Config:
+        return {
+            "vae": self.vae.config(),
+            "conditioner": self.conditioner.config(),
+            "baselines": self.baselines.config(),
+            "factors": self.factors,
+            "champion": self.champion,
+            "field": {
+                "name": self.metadata.name,
+                "units": self.metadata.units,
+                "components": self.metadata.components,
+            },
+        }
+
+    def state(self) -> State:
+        parts: dict[str, Artifact] = {
+            "vae": self.vae,
+            "conditioner": self.conditioner,
+            "baselines": self.baselines,
+        }
+        mesh = {
+            f"field/{name}": getattr(self.metadata, name)
+            for name in ("time", "coordinates", "cells")
+            if getattr(self.metadata, name) is not None
+        }
+        return join_states(parts) | mesh
+
+    @classmethod
+    def from_state(cls, config: Config, state: State) -> Self:
+        return cls(
+            TrainedVae.from_state(config["vae"], part_of(state, "vae")),
+            TrainedConditioner.from_state(config["conditioner"], part_of(state, "conditioner")),
+            Baselines.from_state(config["baselines"], part_of(state, "baselines")),
+            FieldMetadata(**{**config["field"], **part_of(state, "field")}),
+            config["factors"],
+            config["champion"],
+        )
+
+
+def _as_table_or_array(
+    designs: pd.DataFrame | NDArray[Any] | Sequence[Sequence[float]],
+) -> pd.DataFrame | NDArray[np.float64]:
+    if isinstance(designs, pd.DataFrame):
+        return designs
+    try:
+        return np.asarray(designs, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"Designs must be a table or an array of numbers [num_designs, num_parameters]: {error}."
+        ) from error

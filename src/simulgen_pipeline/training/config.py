@@ -1,0 +1,198 @@
+"""Parameters of training: the engine (`training.*`), an optimisation, and the VAE (`vae.*`).
+
+A preset is a named set of VAE values; a value that is given overrides the preset's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+Loss = Literal["mse", "mae", "smooth_l1", "huber"]
+
+# Optimizer steps that `num_epochs: auto` aims at, and the fewest epochs it makes of them.
+AUTO_STEPS = 1500
+FEWEST_AUTO_EPOCHS = 40
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class EngineConfig(_Frozen):
+    """How training processes run (`training.*`)."""
+
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="of matrix products; weights and reductions stay float32"
+    )
+    num_processes: Literal["auto"] | int = Field(
+        "auto", description="training processes on this machine; auto: one per GPU, or one on a CPU"
+    )
+    num_nodes: int = Field(1, ge=1, description="machines that train together")
+    rendezvous: str | None = Field(None, description="HOST:PORT where several machines meet")
+    seed: int = Field(0, ge=0)
+    checkpoint_interval: float = Field(20.0, ge=0, description="seconds between checkpoints")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> EngineConfig:
+        if isinstance(self.num_processes, int) and self.num_processes < 1:
+            raise ValueError(
+                f"num_processes must be 'auto' or at least 1, got {self.num_processes}"
+            )
+        if self.num_nodes > 1 and self.rendezvous is None:
+            raise ValueError(f"num_nodes={self.num_nodes} needs rendezvous=HOST:PORT")
+        return self
+
+
+class OptimisationConfig(_Frozen):
+    """AdamW with warm-up and cosine annealing, optionally with warm restarts."""
+
+    num_epochs: Literal["auto"] | int = Field(
+        "auto", description=f"auto: about {AUTO_STEPS} optimizer steps"
+    )
+    batch_size: int = Field(16, ge=1, description="designs per optimizer step, over all processes")
+    learning_rate: float = Field(2e-3, gt=0, description="the highest, after warm-up")
+    minimum_learning_rate: float = Field(1e-6, ge=0)
+    warm_up: float = Field(0.05, ge=0, lt=1, description="share of the steps")
+    first_period: float = Field(
+        1.0, gt=0, le=1, description="share of the steps to the first restart; each period doubles"
+    )
+    weight_decay: float = Field(1e-2, ge=0)
+    gradient_clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    patience: float = Field(
+        0.3, gt=0, le=1, description="share of the epochs without improvement that ends training"
+    )
+
+    @model_validator(mode="after")
+    def _positive(self) -> OptimisationConfig:
+        if isinstance(self.num_epochs, int) and self.num_epochs < 1:
+            raise ValueError(f"num_epochs must be 'auto' or at least 1, got {self.num_epochs}")
+        return self
+
+    def steps_per_epoch(self, num_designs: int) -> int:
+        """Full batches of an epoch; what is left over comes first in a later epoch's shuffle."""
+        return max(1, num_designs // self.batch_size)
+
+    def epochs(self, num_designs: int) -> int:
+        """The number of epochs for some training designs."""
+        if self.num_epochs != "auto":
+            return self.num_epochs
+        return max(FEWEST_AUTO_EPOCHS, round(AUTO_STEPS / self.steps_per_epoch(num_designs)))
+
+
+class KlAnnealing(_Frozen):
+    """Weight of the KL terms: `initial_beta`, then a half cosine up to `final_beta`."""
+
+    initial_beta: float = Field(1e-3, ge=0)
+    final_beta: float = Field(1.0, ge=0)
+    start: float = Field(0.3, ge=0, le=1, description="share of the epochs before the rise")
+    end: float = Field(0.8, ge=0, le=1, description="share of the epochs at the end of the rise")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> KlAnnealing:
+        if self.start > self.end:
+            raise ValueError(f"start must not be after end, got {self.start} and {self.end}")
+        return self
+
+
+class PodConfig(_Frozen):
+    """The POD basis that `vae.reduction: pod` trains in."""
+
+    tolerance: float = Field(1e-6, gt=0, lt=1, description="share of energy that may be left out")
+    max_modes: int = Field(512, ge=1)
+
+
+PRESETS: dict[int, dict[str, Any]] = {
+    1: {  # the values of the original SimulGen-VAE
+        "filters": [1024, 512, 256, 128],
+        "num_blocks": 1,
+        "posterior": "field",
+        "relative_loss": False,
+        "reconstruction_weight": 1e6,
+        "training": {
+            "num_epochs": 10002,
+            "batch_size": 16,
+            "learning_rate": 1e-3,
+            "weight_decay": 1e-5,
+            "first_period": 0.1,
+            "patience": 1.0,
+        },
+    },
+    2: {},  # compact: the defaults below, for studies of tens to hundreds of designs
+    3: {"filters": [128, 128, 128], "num_blocks": 1},  # quick look, seconds on a laptop
+    4: {"filters": [384, 256, 192, 128], "num_blocks": 2},  # large studies, rich fields
+    5: {"filters": [1024, 512, 256, 128], "num_blocks": 2},  # the original's width, on a GPU
+}
+
+
+class VaeConfig(_Frozen):
+    """The VAE and its training (`vae.*`); values not given are the preset's, then the defaults."""
+
+    preset: int = Field(2, ge=1, le=5, strict=True, description="named set of values")
+    reduction: Literal["pod", "none"] = Field(
+        "pod", description="train in the coefficients of a POD basis, or on the nodes"
+    )
+    pod: PodConfig = PodConfig()
+    size: Literal["small", "large"] = Field("small", description="large: twice the blocks")
+    filters: tuple[int, ...] = Field((256, 192, 128), min_length=2, description="widest first")
+    num_blocks: int = Field(2, ge=1, description="residual blocks per level")
+    spectral_normalisation: bool = False
+    latent_size: int = Field(32, ge=1)
+    hierarchical_latent_size: int = Field(8, ge=1)
+    posterior: Literal["design", "field"] = Field(
+        "design",
+        description="what the decoder's latents come from in training: a posterior given the design, "
+        "the encoder learning by wake-sleep afterwards; or the encoder's posterior given the field",
+    )
+    encoder_epochs: float = Field(
+        0.3, gt=0, description="epochs of the encoder's own training, per epoch of the decoder's"
+    )
+    loss: Loss = "mse"
+    relative_loss: bool = Field(
+        True, description="each design's error relative to its norm (mse: the relative L2 error)"
+    )
+    reconstruction_weight: float = Field(
+        1e5, gt=0, description="weight of the reconstruction against the KL terms (alpha)"
+    )
+    kl_annealing: KlAnnealing = KlAnnealing()
+    training: OptimisationConfig = OptimisationConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        preset = values.get("preset", 2) if isinstance(values, dict) else None
+        if not isinstance(preset, int) or preset not in PRESETS:
+            return values  # the fields' own validation says what is wrong
+        return _merge(PRESETS[preset], values)
+
+    @model_validator(mode="after")
+    def _widest_first(self) -> VaeConfig:
+        if min(self.filters) < 1 or list(self.filters) != sorted(self.filters, reverse=True):
+            raise ValueError(f"filters must be positive, widest first; got {list(self.filters)}")
+        return self
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(name), dict)
+        merged[name] = _merge(merged[name], value) if both else value
+    return merged
+
+
+class ConditionerConfig(_Frozen):
+    """The latent conditioner and its training (`conditioner.*`)."""
+
+    kind: Literal["auto", "mlp"] = Field("auto", description="auto: mlp for a CSV of parameters")
+    filters: tuple[PositiveInt, ...] = Field(
+        (256, 256, 256), min_length=1, description="hidden widths"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1)
+    num_members: int = Field(
+        3, ge=2, description="networks of the ensemble, whose disagreement is the spread"
+    )
+    latent_weight: float = Field(
+        0.1, ge=0, description="weight of the error in latents beside that of the decoded field"
+    )
+    training: OptimisationConfig = OptimisationConfig()

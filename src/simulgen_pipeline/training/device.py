@@ -1,0 +1,53 @@
+"""The one place that chooses device, precision and communication backend.
+
+CUDA with NCCL is written for but has only been run on CPU with gloo.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def choose_device(local_rank: int) -> torch.device:
+    """This process's GPU, or the CPU."""
+    return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def choose_backend(device: torch.device) -> str:
+    """Communication between processes: NCCL between GPUs, gloo between CPUs."""
+    return "nccl" if device.type == "cuda" else "gloo"
+
+
+def choose_num_processes(requested: Literal["auto"] | int) -> int:
+    """Processes on this machine: one per GPU, or one that uses all cores of a CPU."""
+    if requested != "auto":
+        return requested
+    return max(1, torch.cuda.device_count())
+
+
+def threads_per_process(num_processes: int) -> int:
+    """CPU threads for each of the processes on this machine."""
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (num_cores or 1) // num_processes)
+
+
+def choose_precision(precision: Precision, device: torch.device) -> torch.dtype:
+    """The type of matrix products; `auto` is bfloat16 where the hardware multiplies it fast."""
+    if precision != "auto":
+        return _TYPES[precision]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    return torch.float32
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """Run matrix products in `dtype`; weights and reductions stay float32."""
+    return torch.autocast(device.type, dtype, enabled=dtype is not torch.float32)

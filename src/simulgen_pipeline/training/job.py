@@ -1,0 +1,91 @@
+"""A training job: all that determines a trained model, as plain values and arrays in a work folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from simulgen_pipeline.data.fields import SimulationFields
+from simulgen_pipeline.data.split import Split
+from simulgen_pipeline.models.conditioner import ConditionerArchitecture
+from simulgen_pipeline.models.vae import VaeArchitecture
+
+from .config import ConditionerConfig, EngineConfig, VaeConfig
+
+JOB_FILE = "job.json"
+ARRAYS_FILE = "arrays.safetensors"
+WEIGHTS_FILE = "weights.safetensors"
+HISTORY_FILE = "history.json"
+
+Arrays = dict[str, Tensor]
+
+
+class _Job(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fields: Path = Field(description="file with the channels (N, T, C) to train on")
+    memory: Literal["auto", "preload", "lazy"]
+    split: Split
+    architecture: VaeArchitecture
+    engine: EngineConfig
+    log_folder: Path = Field(description="folder of TensorBoard events")
+
+
+class VaeJob(_Job):
+    """Train a VAE. Arrays: `designs` (N, P), `norms` (N,) and, to lift errors, `lift` (C, M)."""
+
+    name: Literal["vae"] = "vae"
+    config: VaeConfig
+    design_filters: tuple[int, ...] = Field(description="widths of the posterior given the design")
+
+
+class ConditionerJob(_Job):
+    """Train a conditioner. Arrays: `designs`, `norms`, the latents `main` (N, Z) and `hierarchical`
+    (N, L - 1, H), and the VAE's weights prefixed with `vae.`."""
+
+    name: Literal["conditioner"] = "conditioner"
+    config: ConditionerConfig
+    conditioner: ConditionerArchitecture
+
+
+Job = VaeJob | ConditionerJob
+
+
+class _AnyJob(BaseModel):
+    job: Annotated[Job, Field(discriminator="name")]
+
+
+def job_key(job: Job, arrays: Arrays, fields: SimulationFields, num_processes: int) -> str:
+    """A hash of what determines the result: values, arrays, data and the number of processes.
+
+    Where files lie, how often checkpoints are written, how data is read and where machines meet do
+    not count.
+    """
+    values = job.model_dump(mode="json", exclude={"fields", "memory", "log_folder"})
+    for name in ("checkpoint_interval", "num_processes", "rendezvous"):
+        del values["engine"][name]
+    text = json.dumps([values, fields.fingerprint, num_processes], sort_keys=True)
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {tuple(arrays[name].shape)}".encode())
+        digest.update(arrays[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def write_job(folder: Path, job: Job, arrays: Arrays) -> None:
+    """Lay a job down in a work folder."""
+    (folder / JOB_FILE).write_text(_AnyJob(job=job).model_dump_json(indent=2), encoding="utf-8")
+    contiguous = {name: value.contiguous() for name, value in arrays.items()}
+    save_file(contiguous, folder / ARRAYS_FILE)
+
+
+def read_job(folder: Path) -> tuple[Job, Arrays]:
+    """What `write_job` laid down."""
+    job = _AnyJob.model_validate_json((folder / JOB_FILE).read_text(encoding="utf-8")).job
+    return job, load_file(folder / ARRAYS_FILE)

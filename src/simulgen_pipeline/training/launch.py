@@ -1,0 +1,187 @@
+"""Starts training processes with torchrun and brings back what they trained."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import pandas as pd
+from filelock import FileLock, Timeout
+from safetensors.torch import load_file
+from torch import Tensor
+
+from simulgen_pipeline.data.fields import open_fields
+
+from .config import EngineConfig
+from .device import choose_num_processes, threads_per_process
+from .errors import TrainingError
+from .job import HISTORY_FILE, WEIGHTS_FILE, Arrays, Job, job_key, write_job
+from .worker import ERROR_FILE, LOG_MARK
+
+logger = logging.getLogger(__name__)
+
+LOCK_FILE = ".lock"
+# Seconds that processes get to end by themselves before they are killed.
+GRACE = 10.0
+# Lines of unmarked output kept for an error.
+NUM_TAIL_LINES = 30
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Weights of the trained objective by name, and a row per epoch."""
+
+    weights: dict[str, Tensor]
+    history: pd.DataFrame
+
+
+def train(job: Job, arrays: Arrays, work_folder: Path) -> Trained:
+    """Run a job in processes of its own, from its last checkpoint if it was interrupted.
+
+    The job's folder in `work_folder` is named by a hash of what determines the result, and stays
+    until `clear_finished`, so that neither a kill nor a later failure loses a training.
+
+    Raises:
+        TrainingError: a process failed, or another run is training the same.
+    """
+    num_processes = choose_num_processes(job.engine.num_processes)
+    key = job_key(job, arrays, open_fields(job.fields), num_processes)
+    folder = work_folder / f"{job.name}-{key}"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / LOCK_FILE, timeout=0):
+            if not (folder / WEIGHTS_FILE).exists():
+                write_job(folder, job, arrays)
+                _run(folder, job.engine, num_processes)
+            else:
+                logger.info("%s: taken from %s, where it was trained to the end", job.name, folder)
+            return _result(folder)
+    except Timeout as error:
+        raise TrainingError(
+            f"Another run is training the same {job.name} in {folder}. Wait for it or stop it."
+        ) from error
+
+
+def clear_finished(work_folder: Path) -> None:
+    """Remove the folders of trainings that have ended and whose results are saved elsewhere."""
+    for weights in work_folder.glob(f"*/{WEIGHTS_FILE}"):
+        shutil.rmtree(weights.parent, ignore_errors=True)
+
+
+def _result(folder: Path) -> Trained:
+    history = json.loads((folder / HISTORY_FILE).read_text(encoding="utf-8"))
+    return Trained(load_file(folder / WEIGHTS_FILE), pd.DataFrame(history))
+
+
+def torchrun_command(folder: Path, engine: EngineConfig, num_processes: int) -> list[str]:
+    """The command that starts a job's workers on this machine."""
+    if engine.num_nodes == 1:
+        meeting = ["--standalone"]
+    else:
+        meeting = [
+            f"--nnodes={engine.num_nodes}",
+            "--rdzv-backend=c10d",
+            f"--rdzv-endpoint={engine.rendezvous}",
+            f"--rdzv-id={folder.name}",
+        ]
+    return [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        *meeting,
+        f"--nproc-per-node={num_processes}",
+        "-m",
+        "simulgen_pipeline.training.worker",
+        str(folder),
+        str(os.getpid()),
+    ]
+
+
+def _run(folder: Path, engine: EngineConfig, num_processes: int) -> None:
+    for old in folder.glob(ERROR_FILE.format(rank="*")):
+        old.unlink()
+    threads = str(threads_per_process(num_processes))
+    process = subprocess.Popen(
+        torchrun_command(folder, engine, num_processes),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={"OMP_NUM_THREADS": threads, **os.environ},
+    )
+    tail: deque[str] = deque(maxlen=NUM_TAIL_LINES)
+    try:
+        with _sigterm_as_exit():
+            assert process.stdout is not None
+            for line in process.stdout:
+                _relay(line.rstrip("\n"), tail)
+            code = process.wait()
+    except BaseException:
+        _stop(process)
+        raise
+    if code != 0:
+        raise TrainingError(_explain(folder, code, tail))
+
+
+def _relay(line: str, tail: deque[str]) -> None:
+    """Log a worker's line at its own level; keep anything else for an error."""
+    mark, _, rest = line.partition("|")
+    if mark == LOG_MARK:
+        level, _, message = rest.partition("|")
+        logger.log(logging.getLevelNamesMapping().get(level, logging.INFO), "%s", message)
+    elif line:
+        tail.append(line)
+        logger.debug("%s", line)
+
+
+def _explain(folder: Path, code: int, tail: deque[str]) -> str:
+    """What went wrong, from the process that failed first."""
+    errors = sorted(folder.glob(ERROR_FILE.format(rank="*")), key=lambda p: p.stat().st_mtime)
+    if errors:
+        rank = errors[0].stem.rpartition("-")[2]
+        return f"Training failed on process {rank}: {errors[0].read_text(encoding='utf-8')}"
+    output = "\n".join(tail)
+    return (
+        f"A training process ended without a word (torchrun's exit code {code}); it may have been "
+        f"killed for want of memory: lower batch_size, or set data.memory=lazy. The same command "
+        f"goes on from the last checkpoint. Its last output:\n{output}"
+    )
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """End torchrun, which ends its workers."""
+    process.terminate()
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """Let SIGTERM unwind the stack like Ctrl-C does, so that the processes are stopped too."""
+
+    def leave(signum: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's; workers still watch this process
+        return
+    previous = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,213 @@
+"""The one training loop, for every objective and any number of processes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from simulgen_pipeline.data.split import Split
+
+from .checkpoints import Checkpoints
+from .config import EngineConfig, OptimisationConfig
+from .data import TrainingData
+from .device import autocast, choose_precision
+from .objectives import Objective, Terms
+from .progress import Progress
+from .schedule import learning_rate
+from .world import World
+
+# The validation designs are evaluated about this many times in a training.
+NUM_VALIDATIONS = 100
+# AdamW's decay rates of the gradient's moments.
+BETAS = (0.9, 0.99)
+
+Row = dict[str, float]
+
+
+class TrainingDivergedError(RuntimeError):
+    """A loss is not finite; the message says where and in which term."""
+
+
+@dataclass
+class Progressed:
+    """How far a training has come, beside weights and optimizer."""
+
+    epoch: int = 0
+    best_score: float = float("inf")
+    best_epoch: int = 0
+    history: list[Row] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains an objective from its last checkpoint, or from the start, to its best weights."""
+
+    def __init__(
+        self,
+        objective: nn.Module,
+        data: TrainingData,
+        split: Split,
+        optimisation: OptimisationConfig,
+        engine: EngineConfig,
+        world: World,
+        checkpoints: Checkpoints,
+        progress: Progress,
+    ) -> None:
+        self.data, self.split, self.config, self.world = data, split, optimisation, world
+        self.checkpoints, self.progress, self.seed = checkpoints, progress, engine.seed
+        self.precision = choose_precision(engine.precision, world.device)
+        self.objective = objective.to(world.device)
+        self.wrapped = world.wrap(self.objective)
+        self.parameters = [p for p in self.objective.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, betas=BETAS, weight_decay=optimisation.weight_decay
+        )
+        self.scaler = torch.amp.GradScaler(
+            world.device.type, enabled=self.precision is torch.float16
+        )
+        self.num_epochs = optimisation.epochs(len(split.train))
+        self.steps_per_epoch = optimisation.steps_per_epoch(len(split.train))
+        self.validate_every = max(1, self.num_epochs // NUM_VALIDATIONS)
+        self.best_weights = _copy(self.objective.state_dict())
+        self.state = Progressed()
+
+    def run(self) -> list[Row]:
+        """Train; the objective ends with the weights of the best epoch. Returns a row per epoch.
+
+        Raises:
+            TrainingDivergedError: a loss became NaN or infinite.
+        """
+        self._resume()
+        patience = self.config.patience * self.num_epochs
+        while self.state.epoch < self.num_epochs:
+            if self.state.epoch - self.state.best_epoch > patience:
+                self.progress.stopped_early(self.state.epoch, self.state.best_epoch)
+                break
+            row = self._epoch(self.state.epoch)
+            self.state.epoch += 1
+            if self.state.epoch % self.validate_every == 0 or self.state.epoch == self.num_epochs:
+                row |= self._validate()
+            self.state.history.append(row)
+            self.progress.report(row, self.num_epochs)
+            if self.world.is_main and self.checkpoints.is_due():
+                self._save()
+        if self.world.is_main:
+            self._save()  # so that a later stage's kill does not lose this one
+        self.objective.load_state_dict(self.best_weights)
+        return self.state.history
+
+    def _epoch(self, epoch: int) -> Row:
+        """One pass over the training designs."""
+        self.wrapped.train()
+        start = time.perf_counter()
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.split.train)
+        size = min(self.config.batch_size, len(order))
+        rows = [
+            self._step(epoch * self.steps_per_epoch + i, order[i * size : (i + 1) * size])
+            for i in range(self.steps_per_epoch)
+        ]
+        row = {name: float(np.mean([r[name] for r in rows])) for name in rows[0]}
+        row["samples_per_second"] = size * len(rows) / (time.perf_counter() - start)
+        return {"epoch": epoch + 1, **row}
+
+    def _step(self, step: int, batch_rows: np.ndarray[Any, np.dtype[np.int64]]) -> Row:
+        """One optimizer step on a global batch, of which this process takes its share."""
+        num_steps = self.num_epochs * self.steps_per_epoch
+        rate = learning_rate(step, num_steps, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        torch.manual_seed(_seed(self.seed, step, self.world.rank))  # dropout
+        noise = self._noise(step, len(batch_rows))
+        mine = np.arange(len(batch_rows))[self.world.rank :: self.world.size]
+        # A process with no design left takes one along without weight, to join the reduction.
+        weight, mine = (1.0, mine) if len(mine) else (0.0, np.array([0]))
+        batch = self.data.batch(batch_rows[mine].tolist())
+        with autocast(self.world.device, self.precision):
+            terms: Terms = self.wrapped(batch, noise[mine].to(self.world.device), step / num_steps)
+        sums = {
+            name: weight * value.float().sum() / len(batch_rows) for name, value in terms.items()
+        }
+        row = self._reduce(sums, step)
+        # The wrapper averages gradients over processes; the loss is a mean over the global batch.
+        self.scaler.scale(sums["loss"] * self.world.size).backward()
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return {**row, "learning_rate": rate, "gradient_norm": float(norm)}
+
+    def _noise(self, step: int, num_designs: int) -> Tensor:
+        """Standard normal noise of the whole global batch, the same on any number of processes."""
+        generator = torch.Generator().manual_seed(_seed(self.seed, step))
+        size: int = self.objective.noise_size  # type: ignore[assignment]
+        return torch.randn(num_designs, size, generator=generator)
+
+    def _reduce(self, sums: dict[str, Tensor], step: int) -> Row:
+        """The terms' means over the global batch, checked to be finite before they are used."""
+        total = self.world.sum(torch.stack([value.detach() for value in sums.values()])).tolist()
+        row = dict(zip(sums, total, strict=True))
+        bad = [name for name, value in row.items() if not np.isfinite(value)]
+        if bad:
+            epoch, batch = divmod(step, self.steps_per_epoch)
+            raise TrainingDivergedError(
+                f"Training diverged: {', '.join(bad)} is not finite in epoch {epoch + 1}, batch "
+                f"{batch + 1}. Lower the learning rate (now {self.config.learning_rate:g}), or "
+                f"train with training.precision=float32."
+            )
+        return row
+
+    @torch.no_grad()
+    def _validate(self) -> Row:
+        """Figures of merit on the validation designs, each counted once; keeps the best weights."""
+        self.objective.eval()
+        objective: Objective = self.objective  # type: ignore[assignment]
+        mine = self.split.validation[self.world.rank :: self.world.size]
+        size = self.config.batch_size
+        sums: dict[str, Tensor] = {}
+        for start in range(0, max(len(mine), 1), size):
+            rows = mine[start : start + size] or self.split.validation[:1]
+            for name, value in objective.validate(self.data.batch(rows)).items():
+                weighted = value.sum() * (1.0 if mine else 0.0)
+                sums[name] = sums.get(name, torch.zeros_like(weighted)) + weighted
+        total = self.world.sum(torch.stack(list(sums.values())))
+        means = (total / len(self.split.validation)).tolist()
+        row = {f"validation_{name}": mean for name, mean in zip(sums, means, strict=True)}
+        if row["validation_score"] < self.state.best_score:
+            self.state.best_score, self.state.best_epoch = row["validation_score"], self.state.epoch
+            self.best_weights = _copy(self.objective.state_dict())
+        return row
+
+    def _save(self) -> None:
+        content = {
+            "weights": self.objective.state_dict(),
+            "best_weights": self.best_weights,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "progressed": asdict(self.state),
+        }
+        self.checkpoints.save(self.state.epoch, content)
+
+    def _resume(self) -> None:
+        content = self.checkpoints.load(self.world.device)
+        if content is None:
+            return
+        self.objective.load_state_dict(content["weights"])
+        self.best_weights = content["best_weights"]
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.scaler.load_state_dict(content["scaler"])
+        self.state = Progressed(**content["progressed"])
+        self.progress.resumed(self.state.epoch)
+
+
+def _seed(*parts: int) -> int:
+    """A well mixed seed of several numbers."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in state.items()}

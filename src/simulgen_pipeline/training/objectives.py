@@ -1,0 +1,230 @@
+"""What is minimised: modules whose forward gives the terms of each design's loss.
+
+Shapes: B batch, T time steps, C channels, M nodes, P parameters, Z main latent, H latent of a level,
+Q all latents.
+
+A forward returns a dictionary of (B,) terms; the one called `loss` is minimised, the others are
+logged. `validate` gives (B,) figures of merit; the one called `score` chooses the best model, the
+lower the better. All randomness comes in as `noise`, drawn for the whole batch before it is divided
+among processes, so that the result does not depend on their number. Every trained parameter takes
+part in every loss.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from simulgen_pipeline.models.conditioner import Conditioner
+from simulgen_pipeline.models.layers import ResidualMlp
+from simulgen_pipeline.models.vae import (
+    Decoder,
+    Encoder,
+    Latents,
+    Posterior,
+    VaeArchitecture,
+    posterior_from,
+)
+
+from .config import ConditionerConfig, VaeConfig
+from .losses import reconstruction_loss, squared_relative_error
+from .schedule import kl_weight
+
+# Sampled designs reach this far beyond the training range [-1, 1].
+BOX = 1.05
+# Share of the encoder's examples that are real simulations, not decoded ones.
+REAL_SHARE = 0.2
+
+Terms = dict[str, Tensor]
+
+
+class Batch(NamedTuple):
+    """Some designs: channels (B, T, C), scaled parameters (B, P), norms (B,), latents or None."""
+
+    fields: Tensor
+    designs: Tensor
+    norms: Tensor
+    latents: Latents | None = None
+
+
+class Objective(Protocol):
+    """What the training loop needs of an objective beside being an `nn.Module`."""
+
+    noise_size: int
+
+    def __call__(self, batch: Batch, noise: Tensor, progress: float) -> Terms: ...
+
+    def validate(self, batch: Batch) -> Terms: ...
+
+
+class EvidenceObjective(nn.Module):
+    """The evidence lower bound of a hierarchical VAE: reconstruction, and the KL of every latent.
+
+    The posterior that feeds the decoder is the encoder's given the field (Kingma & Welling 2014),
+    or, since an encoder memorises few simulations, that of a network given the design; the encoder
+    then learns afterwards, by `EncoderObjective`.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        posterior: Encoder | ResidualMlp,
+        config: VaeConfig,
+        lift: Float[Tensor, "C M"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.decoder, self.posterior, self.config = decoder, posterior, config
+        self.noise_size = decoder.architecture.num_latents
+        self.lift: Tensor | None
+        self.register_buffer("lift", lift, persistent=False)
+
+    def forward(self, batch: Batch, noise: Float[Tensor, "B Q"], progress: float) -> Terms:
+        posterior, c = self._infer(batch), self.config
+        relative = posterior.sample(_as_latents(noise, self.decoder.architecture))
+        error = self.decoder(self.decoder.latents(relative)) - batch.fields
+        reconstruction = reconstruction_loss(error, batch.norms, c.loss, c.relative_loss, self.lift)
+        kl, beta = posterior.kl(), kl_weight(progress, c.kl_annealing)
+        loss = reconstruction + beta / c.reconstruction_weight * torch.stack(kl).sum(dim=0)
+        levels = {f"kl_level_{i}": term for i, term in enumerate(kl[1:], 1)}
+        return {
+            "loss": loss,
+            "reconstruction": reconstruction,
+            "kl_main": kl[0],
+            **levels,
+            "kl_weight": torch.full_like(loss, beta),
+        }
+
+    def _infer(self, batch: Batch) -> Posterior:
+        if isinstance(self.posterior, Encoder):
+            posterior: Posterior = self.posterior(batch.fields)
+            return posterior
+        return posterior_from(self.posterior(batch.designs), self.decoder.architecture)
+
+    def validate(self, batch: Batch) -> Terms:
+        """Relative L2 error of the field decoded from the posterior means."""
+        decoded = self.decoder(self.decoder.latents(self._infer(batch).mean()))
+        error = squared_relative_error(decoded - batch.fields, batch.norms).sqrt()
+        inferred_from_field = isinstance(self.posterior, Encoder)
+        name = "reconstruction_error" if inferred_from_field else "prediction_error"
+        return {name: error, "score": error}
+
+
+class EncoderObjective(nn.Module):
+    """An encoder's error in telling the latents of decoded fields: wake-sleep (Hinton et al. 1995).
+
+    Designs are sampled in the box of the training designs, their latents drawn and decoded by the
+    frozen decoder; the encoder has to tell the latents. That gives it as many examples as it wants
+    where the simulations are few; a share of the examples is real simulations all the same.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        design_posterior: ResidualMlp,
+        num_parameters: int,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder.requires_grad_(False)
+        self.design_posterior = design_posterior.requires_grad_(False)
+        self.num_parameters = num_parameters
+        self.noise_size = decoder.architecture.num_latents + num_parameters + 1
+
+    def train(self, mode: bool = True) -> Self:
+        """Train or evaluate; the decoder stays as it is, estimates of spectral norms included."""
+        super().train(mode)
+        self.decoder.eval()
+        return self
+
+    def forward(self, batch: Batch, noise: Float[Tensor, "B N"], progress: float) -> Terms:
+        architecture = self.decoder.architecture
+        latent_noise, position, choice = noise.split(
+            [architecture.num_latents, self.num_parameters, 1], dim=-1
+        )
+        real = torch.special.ndtr(choice) < REAL_SHARE  # (B, 1)
+        sampled = BOX * (2 * torch.special.ndtr(position) - 1)
+        designs = torch.where(real, batch.designs, sampled)
+        posterior = posterior_from(self.design_posterior(designs), architecture)
+        relative = posterior.sample(_as_latents(latent_noise, architecture))
+        decoded = self.decoder(self.decoder.latents(relative)).float()
+        fields = torch.where(real.unsqueeze(-1), batch.fields, decoded)
+        told: Posterior = self.encoder(fields)
+        squared = (told.mean().flat() - relative.flat()).square()  # (B, Q)
+        # The variance learns the squared error it finds and leaves the mean alone, whose error
+        # counts the same whatever the variance (beta-NLL of Seitzer et al. 2022 with beta = 1).
+        variance = told.log_variances().exp()
+        fit = variance.detach() * (squared.detach() / variance + variance.log())
+        latent_error = squared.mean(dim=-1)
+        return {"loss": latent_error + 0.5 * fit.mean(dim=-1), "latent_error": latent_error}
+
+    def validate(self, batch: Batch) -> Terms:
+        """Relative L2 error of reconstruction."""
+        latents = self.decoder.latents(self.encoder(batch.fields).mean())
+        error = squared_relative_error(self.decoder(latents) - batch.fields, batch.norms).sqrt()
+        return {"reconstruction_error": error, "score": error}
+
+
+def _as_latents(noise: Float[Tensor, "B Q"], architecture: VaeArchitecture) -> Latents:
+    """Divide a flat (B, Q) among the latents."""
+    size = architecture.latent_size
+    return Latents(
+        noise[:, :size], noise[:, size:].reshape(len(noise), architecture.num_hierarchical, -1)
+    )
+
+
+class ConditionerObjective(nn.Module):
+    """A conditioner's error in the latents, and through a frozen decoder in the field.
+
+    Every member learns the latents of every design; which member's latents of a design are decoded
+    is drawn anew each time, so that an ensemble costs one decoder pass. Latent errors are relative
+    to the latents' spread over the training designs.
+    """
+
+    def __init__(
+        self,
+        conditioner: Conditioner,
+        decoder: Decoder,
+        latent_spread: Float[Tensor, " Q"],
+        config: ConditionerConfig,
+    ) -> None:
+        super().__init__()
+        self.conditioner, self.config = conditioner, config
+        self.noise_size = 1
+        self.decoder = decoder.requires_grad_(False)
+        self.latent_spread: Tensor
+        self.register_buffer("latent_spread", latent_spread, persistent=False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Train or evaluate; the decoder stays as it is, estimates of spectral norms included."""
+        super().train(mode)
+        self.decoder.eval()
+        return self
+
+    def forward(self, batch: Batch, noise: Float[Tensor, "B 1"], progress: float) -> Terms:
+        assert batch.latents is not None
+        decoder = self.decoder
+        true = decoder.relative(batch.latents).flat()
+        told = [posterior.mean() for posterior in self.conditioner(batch.designs)]
+        deviation = torch.stack([latents.flat() for latents in told]) - true  # (K, B, Q)
+        latent_error = (deviation / self.latent_spread).square().mean(dim=(0, 2))
+        member = (len(told) * torch.special.ndtr(noise[:, 0])).long().clamp_max(len(told) - 1)
+        rows = torch.arange(len(member), device=member.device)
+        chosen = Latents(*(torch.stack(parts)[member, rows] for parts in zip(*told, strict=True)))
+        error = decoder(decoder.latents(chosen)) - batch.fields
+        reconstruction = reconstruction_loss(error, batch.norms, "mse", relative=True)
+        loss = reconstruction + self.config.latent_weight * latent_error
+        return {"loss": loss, "reconstruction": reconstruction, "latent_error": latent_error}
+
+    def validate(self, batch: Batch) -> Terms:
+        """Relative L2 error of the members' mean prediction."""
+        decoder = self.decoder
+        posteriors = self.conditioner(batch.designs)
+        fields = [decoder(decoder.latents(posterior.mean())) for posterior in posteriors]
+        error = squared_relative_error(
+            torch.stack(fields).mean(dim=0) - batch.fields, batch.norms
+        ).sqrt()
+        return {"prediction_error": error, "score": error}

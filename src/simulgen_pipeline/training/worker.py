@@ -1,0 +1,166 @@
+"""A training process, started by torchrun: `python -m simulgen_pipeline.training.worker FOLDER PID`.
+
+FOLDER is the job's work folder, PID the launcher's process: a worker ends when that is gone, because
+torchrun puts its workers into sessions of their own, where no signal to the launcher reaches them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from simulgen_pipeline.data.fields import open_fields
+from simulgen_pipeline.models.conditioner import Conditioner
+from simulgen_pipeline.models.layers import ResidualMlp
+from simulgen_pipeline.models.vae import HierarchicalVae, Latents
+
+from .checkpoints import Checkpoints
+from .config import OptimisationConfig
+from .data import TrainingData
+from .job import HISTORY_FILE, WEIGHTS_FILE, Arrays, ConditionerJob, Job, VaeJob, read_job
+from .loop import Row, Trainer
+from .objectives import ConditionerObjective, EncoderObjective, EvidenceObjective
+from .progress import Progress
+from .world import World, join_world
+
+# Marks a worker's log lines for the launcher: MARK|LEVEL|message.
+LOG_MARK = "simulgen"
+ERROR_FILE = "error-{rank}.txt"
+# Latents that vary less than this over the training designs are not resolved any further.
+SMALLEST_SPREAD = 1e-3
+# Seconds between two looks at the launcher.
+WATCH_INTERVAL = 1.0
+
+
+class Stage(NamedTuple):
+    """One optimisation of a job."""
+
+    name: str
+    objective: Callable[[], nn.Module]  # made when the stage starts, as it may freeze weights
+    optimisation: OptimisationConfig
+
+
+def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[Stage]]:
+    """The modules that a job trains, with initial weights drawn from its seed, and how it does."""
+    torch.manual_seed(job.engine.seed)
+    vae = HierarchicalVae(job.architecture)
+    num_parameters = arrays["designs"].shape[1]
+    if isinstance(job, ConditionerJob):
+        weights = {n.removeprefix("vae."): v for n, v in arrays.items() if n.startswith("vae.")}
+        vae.load_state_dict(weights)
+        conditioner = Conditioner(job.conditioner, job.architecture)
+        with torch.no_grad():
+            relative = vae.decoder.relative(_latents(arrays)).flat()
+        spread = relative[list(job.split.train)].std(dim=0).clamp_min(SMALLEST_SPREAD)
+        make = partial(ConditionerObjective, conditioner, vae.decoder, spread, job.config)
+        return {"conditioner": conditioner}, [Stage(job.name, make, job.config.training)]
+    optimisation, lift = job.config.training, arrays.get("lift")
+    if job.config.posterior == "field":
+        make_evidence = partial(EvidenceObjective, vae.decoder, vae.encoder, job.config, lift)
+        return {"vae": vae}, [Stage(job.name, make_evidence, optimisation)]
+    design_posterior = ResidualMlp(
+        num_parameters, 2 * job.architecture.num_latents, job.design_filters
+    )
+    num_epochs = optimisation.epochs(len(job.split.train))
+    shorter = {"num_epochs": max(1, round(job.config.encoder_epochs * num_epochs))}
+    return {"vae": vae}, [
+        Stage(
+            "vae decoder",
+            partial(EvidenceObjective, vae.decoder, design_posterior, job.config, lift),
+            optimisation,
+        ),
+        Stage(
+            "vae encoder",
+            partial(EncoderObjective, vae.encoder, vae.decoder, design_posterior, num_parameters),
+            optimisation.model_copy(update=shorter),
+        ),
+    ]
+
+
+def _latents(arrays: Arrays) -> Latents:
+    return Latents(arrays["main"], arrays["hierarchical"])
+
+
+def run_job(folder: Path, world: World) -> None:
+    """Train what a work folder asks for, and leave weights and history there."""
+    job, arrays = read_job(folder)
+    latents = None if isinstance(job, VaeJob) else _latents(arrays)
+    data = TrainingData(
+        open_fields(job.fields),
+        arrays["designs"],
+        arrays["norms"],
+        latents,
+        job.memory,
+        world.device,
+    )
+    modules, stages = build_stages(job, arrays)
+    progress = Progress(job.log_folder if world.is_main else None)
+    history: list[Row] = []
+    for number, stage in enumerate(stages):
+        checkpoints = Checkpoints(folder, f"stage-{number}", job.engine.checkpoint_interval)
+        progress.begin(stage.name, first_epoch=len(history))
+        trainer = Trainer(
+            stage.objective(),
+            data,
+            job.split,
+            stage.optimisation,
+            job.engine,
+            world,
+            checkpoints,
+            progress,
+        )
+        rows = trainer.run()
+        history += [{**row, "epoch": len(history) + 1 + i} for i, row in enumerate(rows)]
+    progress.close()
+    if world.is_main:
+        (folder / HISTORY_FILE).write_text(json.dumps(history), encoding="utf-8")
+        weights = {
+            f"{name}.{key}": value.cpu().contiguous()
+            for name, module in modules.items()
+            for key, value in module.state_dict().items()
+        }
+        save_file(weights, folder / f"{WEIGHTS_FILE}.tmp")
+        os.replace(folder / f"{WEIGHTS_FILE}.tmp", folder / WEIGHTS_FILE)
+
+
+def _watch(launcher: int) -> None:
+    """End this process at once when the launcher is gone."""
+    while psutil.pid_exists(launcher):
+        time.sleep(WATCH_INTERVAL)
+    os._exit(1)
+
+
+def main() -> None:
+    """Entry point under torchrun."""
+    folder, launcher = Path(sys.argv[1]), int(sys.argv[2])
+    threading.Thread(target=_watch, args=(launcher,), daemon=True).start()
+    with join_world() as world:
+        logging.basicConfig(
+            stream=sys.stdout,
+            level=logging.INFO if world.is_main else logging.WARNING,
+            format=f"{LOG_MARK}|%(levelname)s|%(message)s",
+        )
+        try:
+            run_job(folder, world)
+        except BaseException as error:
+            text = f"{error}\n\n{traceback.format_exc()}"
+            (folder / ERROR_FILE.format(rank=world.rank)).write_text(text, encoding="utf-8")
+            raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""Reading a table of designs, and bringing it into the order of the simulations."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from simulgen_pipeline.data.designs import match_designs, read_designs
+from simulgen_pipeline.data.errors import DataError
+
+Write = Callable[..., Path]
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        read_designs(path)
+    return str(caught.value)
+
+
+def test_a_header_names_the_parameters(write_designs: Write) -> None:
+    table = read_designs(write_designs("speed, width\n1,0.5\n2,1e-3\n"))
+    assert list(table.columns) == ["speed", "width"]
+    assert table.index.name is None
+    np.testing.assert_array_equal(table.to_numpy(), [[1, 0.5], [2, 1e-3]])
+    assert (table.dtypes == np.float64).all()
+
+
+def test_without_a_header_the_first_row_is_a_design(write_designs: Write) -> None:
+    table = read_designs(write_designs("1,0.5\n-2,1e-3\n3,.25"))
+    assert list(table.columns) == ["p1", "p2"]
+    np.testing.assert_array_equal(table.to_numpy(), [[1, 0.5], [-2, 1e-3], [3, 0.25]])
+
+
+def test_a_single_parameter_and_a_single_design_are_a_table(write_designs: Write) -> None:
+    assert read_designs(write_designs("speed\n2\n")).shape == (1, 1)
+    assert read_designs(write_designs("2\n")).shape == (1, 1)
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_the_id_column_becomes_the_index_wherever_it_stands(
+    write_designs: Write, position: int
+) -> None:
+    columns = {"speed": ["1", "2"], "width": ["3", "4"]}
+    names = list(columns)
+    names.insert(position, "id")
+    table = pd.DataFrame({**columns, "id": ["007", "run b"]})[names]
+    read = read_designs(write_designs(table.to_csv(index=False)))
+    assert list(read.index) == ["007", "run b"]
+    assert read.index.name == "id"
+    assert list(read.columns) == ["speed", "width"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(write_designs: Write) -> None:
+    table = read_designs(write_designs("id,speed\na,1\n", "utf-8-sig"))
+    assert (table.index.name, list(table.columns)) == ("id", ["speed"])
+    table = read_designs(write_designs("1,2\n3,4\n", "utf-8-sig"))
+    np.testing.assert_array_equal(table.to_numpy(), [[1, 2], [3, 4]])
+
+
+def test_spaces_empty_lines_and_other_line_ends_do_not_matter(write_designs: Write) -> None:
+    table = read_designs(write_designs(" id , speed \r\n a , 1 \r\n\r\n b , 2 \r\n\r\n"))
+    assert list(table.index) == ["a", "b"]
+    np.testing.assert_array_equal(table["speed"], [1, 2])
+
+
+def test_a_comma_at_the_end_of_each_line_is_no_column(write_designs: Write) -> None:
+    table = read_designs(write_designs("speed,width\n1,2,\n3,4,\n"))
+    assert list(table.columns) == ["speed", "width"]
+    np.testing.assert_array_equal(table.to_numpy(), [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["speed,width\n1,2,3\n4,5,6\n", "speed,width\n1,2\n4,5,6\n", "1,2\n4,5,6\n"],
+    ids=["every line", "a later line", "no header"],
+)
+def test_more_values_than_columns_are_refused_and_not_shifted(
+    write_designs: Write, text: str
+) -> None:
+    path = write_designs(text)
+    message = refusal(path)
+    assert str(path) in message
+    assert "one row per design" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "found"),
+    [
+        ("speed,width\n1,2\n3,fast\n", 3, "width", "'fast'"),
+        ("speed,width\n1,2\n,4\n", 3, "speed", "nothing"),
+        ("speed,width\n1,2\n3\n", 3, "width", "nothing"),
+        ("speed,width\n1,inf\n", 2, "width", "'inf'"),
+        ("speed,width\nnan,1\n", 2, "speed", "'nan'"),
+        ("id,speed,width\na,1,2\nb,1,two\n", 3, "width", "'two'"),
+        ("1,2\n3,4\n5,6x\n", 3, "p2", "'6x'"),
+        ("1,2\ninf,4\n", 2, "p1", "'inf'"),
+        ("speed,note\n1,2024-01-05\n", 2, "note", "'2024-01-05'"),
+    ],
+)
+def test_a_cell_that_is_no_number_is_named_by_line_and_column(
+    write_designs: Write, text: str, line: int, column: str, found: str
+) -> None:
+    path = write_designs(text)
+    message = refusal(path)
+    assert f"{path}, line {line}, column '{column}'" in message
+    assert f"expected a finite number, found {found}" in message
+    assert "remove the column" in message
+
+
+@pytest.mark.parametrize("text", ["speed\n1\n\n\n2\nx\n", "\n1\n\n2\nx\n"])
+def test_the_line_of_a_wrong_cell_counts_empty_lines(write_designs: Write, text: str) -> None:
+    line = text.splitlines().index("x") + 1
+    assert f"line {line}," in refusal(write_designs(text))
+
+
+@pytest.mark.parametrize("text", ["a;b\n1;2\n", "1;2\n3;4\n", "a;b\n1,5;2,5\n", "1,5;2\n3,5;4\n"])
+def test_semicolons_are_recognised(write_designs: Write, text: str) -> None:
+    assert "semicolons" in refusal(write_designs(text))
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "speed,width\n", "speed,width"], ids=repr)
+def test_a_file_without_designs_is_refused(write_designs: Write, text: str) -> None:
+    path = write_designs(text)
+    message = refusal(path)
+    assert str(path) in message
+    assert "one row per design" in message
+
+
+@pytest.mark.parametrize("header", ["speed,speed", "speed,,width", "id,speed,id"])
+def test_columns_need_different_names(write_designs: Write, header: str) -> None:
+    path = write_designs(f"{header}\n1,2,3\n")
+    message = refusal(path)
+    assert str(path) in message
+    assert "different name" in message
+
+
+def test_a_quoted_cell_may_hold_a_comma(write_designs: Write) -> None:
+    table = read_designs(write_designs('id,"speed [m/s, mean]"\n"a, first",1\n'))
+    assert list(table.index) == ["a, first"]
+    assert list(table.columns) == ["speed [m/s, mean]"]
+
+
+def test_a_folder_is_refused_with_what_it_holds(tmp_path: Path) -> None:
+    assert "a folder with no pictures" in refusal(tmp_path)
+    for name in ("a.png", "b.JPG", "notes.txt"):
+        (tmp_path / name).touch()
+    message = refusal(tmp_path)
+    assert f"{tmp_path} is a folder with 2 pictures" in message
+    assert "--params=designs=PATH" in message
+
+
+def test_ids_alone_are_no_designs(write_designs: Write) -> None:
+    assert "no parameter columns" in refusal(write_designs("id\na\nb\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "found"), [("id,x\na,1\nb,2\na,3\n", 4, "'a'"), ("id,x\na,1\n,2\n", 3, "")]
+)
+def test_ids_are_present_and_unique(
+    write_designs: Write, text: str, line: int, found: str
+) -> None:
+    message = refusal(write_designs(text))
+    assert "present and unique" in message
+    assert f"line {line}" in message
+    assert found in message
+
+
+def test_a_file_in_another_encoding_is_refused(write_designs: Write) -> None:
+    path = write_designs("Länge\n1\n", encoding="latin-1")
+    message = refusal(path)
+    assert str(path) in message
+    assert "not a readable CSV file" in message
+
+
+def test_a_missing_file_names_the_parameter(tmp_path: Path) -> None:
+    message = refusal(tmp_path / "designs.csv")
+    assert str(tmp_path / "designs.csv") in message
+    assert "--params=designs=PATH" in message
+
+
+def table_of(ids: list[str] | None, num_designs: int = 3) -> pd.DataFrame:
+    table = pd.DataFrame({"speed": np.arange(float(num_designs))})
+    return table if ids is None else table.set_axis(pd.Index(ids, name="id"), axis="index")
+
+
+def test_designs_are_matched_by_id_in_another_order() -> None:
+    matched = match_designs(table_of(["c", "a", "b"]), 3, ["a", "b", "c"])
+    assert list(matched.index) == ["a", "b", "c"]
+    np.testing.assert_array_equal(matched["speed"], [1, 2, 0])
+    assert matched.index.name == "id"
+
+
+@pytest.mark.parametrize(
+    ("table_ids", "simulation_ids", "expected"),
+    [
+        (None, None, ["0", "1", "2"]),
+        (None, ["a", "b", "c"], ["a", "b", "c"]),
+        (["c", "a", "b"], None, ["c", "a", "b"]),
+    ],
+    ids=["nobody", "simulations", "designs"],
+)
+def test_designs_keep_their_order_where_not_both_sides_have_ids(
+    table_ids: list[str] | None, simulation_ids: list[str] | None, expected: list[str]
+) -> None:
+    matched = match_designs(table_of(table_ids), 3, simulation_ids)
+    assert list(matched.index) == expected
+    assert matched.index.name == "id"
+    np.testing.assert_array_equal(matched["speed"], [0, 1, 2])
+
+
+@pytest.mark.parametrize("num_simulations", [2, 4])
+def test_another_number_of_designs_is_refused(num_simulations: int) -> None:
+    with pytest.raises(DataError, match=f"{num_simulations} simulations and 3 designs"):
+        match_designs(table_of(None), num_simulations, None)
+
+
+def test_unknown_ids_are_named_with_those_that_are_there() -> None:
+    with pytest.raises(DataError, match=r"1 simulations.*'x1'.*look like 'a'.*remove the id"):
+        match_designs(table_of(["a", "b", "c"]), 3, ["a", "b", "x1"])
+
+
+def test_matching_does_not_change_the_table() -> None:
+    table = table_of(["c", "a", "b"])
+    match_designs(table, 3, ["a", "b", "c"])
+    pd.testing.assert_frame_equal(table, table_of(["c", "a", "b"]))

@@ -1,0 +1,108 @@
+"""The latent conditioner: an ensemble from designs to posteriors."""
+
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from simulgen_pipeline.models.conditioner import Conditioner, ConditionerArchitecture
+from simulgen_pipeline.models.vae import VaeArchitecture
+
+VAE = VaeArchitecture(
+    num_time_steps=12,
+    num_channels=5,
+    filters=(8, 6, 4),
+    num_blocks=1,
+    latent_size=4,
+    hierarchical_latent_size=2,
+    spectral_normalisation=False,
+)
+
+
+def architecture(**values: Any) -> ConditionerArchitecture:
+    small = {"num_parameters": 2, "filters": (16, 16), "dropout": 0.0, "num_members": 3}
+    return ConditionerArchitecture.model_validate({**small, **values})
+
+
+@pytest.mark.parametrize("num_parameters", [1, 2, 9])
+@pytest.mark.parametrize("filters", [(8,), (16, 8, 16)], ids=str)
+def test_each_member_gives_a_posterior_of_all_latents(
+    num_parameters: int, filters: tuple[int, ...]
+) -> None:
+    conditioner = Conditioner(architecture(num_parameters=num_parameters, filters=filters), VAE)
+    posteriors = conditioner(torch.randn(5, num_parameters))
+    assert len(posteriors) == 3
+    for posterior in posteriors:
+        assert posterior.main.mean.shape == (5, 4)
+        assert posterior.levels.log_variance.shape == (5, 2, 2)
+        assert posterior.mean().flat().shape == (5, VAE.num_latents)
+
+
+def test_members_start_from_different_weights() -> None:
+    conditioner = Conditioner(architecture(), VAE)
+    first, second, third = (p.main.mean for p in conditioner(torch.randn(5, 2)))
+    assert not torch.allclose(first, second)
+    assert not torch.allclose(second, third)
+
+
+def test_a_design_is_judged_by_itself() -> None:
+    conditioner = Conditioner(architecture(), VAE)
+    designs = torch.randn(5, 2)
+    together, alone = conditioner(designs)[0], conditioner(designs[2:3])[0]
+    torch.testing.assert_close(alone.main.mean, together.main.mean[2:3])
+
+
+def test_gradient_reaches_every_parameter() -> None:
+    conditioner = Conditioner(architecture(filters=(16, 8)), VAE)
+    total = torch.zeros(())
+    for posterior in conditioner(torch.randn(5, 2)):
+        for part in (*posterior.main, *posterior.levels):
+            total = total + (part * torch.randn_like(part)).sum()
+    total.backward()
+    idle = [
+        name
+        for name, parameter in conditioner.named_parameters()
+        if parameter.grad is None or not parameter.grad.any()
+    ]
+    assert idle == []
+
+
+def test_every_parameter_of_a_design_influences_every_member() -> None:
+    conditioner = Conditioner(architecture(num_parameters=4), VAE)
+    for member in range(3):
+        designs = torch.randn(5, 4, requires_grad=True)
+        conditioner(designs)[member].mean().flat().sum().backward()
+        assert designs.grad is not None
+        assert (designs.grad != 0).all()
+
+
+def test_the_ensemble_overfits_one_batch() -> None:
+    conditioner = Conditioner(architecture(filters=(32, 32)), VAE)
+    designs, latents = torch.randn(6, 2), torch.randn(6, VAE.num_latents)
+    optimizer = torch.optim.Adam(conditioner.parameters(), lr=3e-3)
+    for _ in range(300):
+        errors = [posterior.mean().flat() - latents for posterior in conditioner(designs)]
+        loss = torch.stack(errors).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 1e-2
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"num_parameters": 0},
+        {"filters": ()},
+        {"dropout": 1.0},
+        {"dropout": -0.1},
+        {"num_members": 0},
+        {"kind": "forest"},
+        {"width": 3},
+    ],
+    ids=str,
+)
+def test_impossible_architectures_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(values))):
+        architecture(**values)

@@ -1,0 +1,279 @@
+"""The hierarchical VAE: shapes, latents relative to their priors, and what depends on what."""
+
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+from torch.distributions import Normal, kl_divergence
+
+from simulgen_pipeline.models.distributions import Gaussian
+from simulgen_pipeline.models.vae import (
+    INITIAL_LOG_VARIANCE,
+    Decoder,
+    HierarchicalVae,
+    Latents,
+    Posterior,
+    VaeArchitecture,
+    posterior_from,
+)
+
+LENGTHS = [1, 2, 7, 50]
+BATCH = 3
+
+
+def architecture(**values: Any) -> VaeArchitecture:
+    small = {
+        "num_time_steps": 12,
+        "num_channels": 5,
+        "filters": (10, 8, 6),
+        "num_blocks": 1,
+        "latent_size": 4,
+        "hierarchical_latent_size": 2,
+        "spectral_normalisation": False,
+    }
+    return VaeArchitecture.model_validate({**small, **values})
+
+
+def random_latents(a: VaeArchitecture, batch: int = BATCH) -> Latents:
+    return Latents(
+        torch.randn(batch, a.latent_size),
+        torch.randn(batch, a.num_hierarchical, a.hierarchical_latent_size),
+    )
+
+
+def random_fields(a: VaeArchitecture, batch: int = BATCH) -> torch.Tensor:
+    return torch.randn(batch, a.num_time_steps, a.num_channels)
+
+
+def with_random_priors(decoder: Decoder) -> Decoder:
+    """A decoder whose priors have left N(0, 1), as in training."""
+    for parameter in decoder.priors.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return decoder
+
+
+def normal(gaussian: Gaussian) -> Normal:
+    return Normal(gaussian.mean, torch.exp(0.5 * gaussian.log_variance))
+
+
+@pytest.mark.parametrize(
+    ("num_times", "lengths"),
+    [
+        (1, (1, 1, 1)),
+        (2, (2, 2, 2)),
+        (7, (7, 7, 7)),
+        (8, (8, 4, 4)),
+        (15, (15, 8, 4)),
+        (50, (50, 25, 13)),
+    ],
+)
+def test_the_time_axis_halves_from_level_to_level_where_it_is_long_enough(
+    num_times: int, lengths: tuple[int, ...]
+) -> None:
+    assert architecture(num_time_steps=num_times).lengths == lengths
+
+
+def test_numbers_of_latents() -> None:
+    a = architecture(filters=(8, 8, 6, 4), latent_size=32, hierarchical_latent_size=8)
+    assert (a.num_hierarchical, a.num_latents) == (3, 32 + 3 * 8)
+
+
+@pytest.mark.parametrize("filters", [(8,), (), (4, 8), (8, 4, 6), (8, 0)], ids=str)
+def test_filters_that_are_not_widest_first_are_refused(filters: tuple[int, ...]) -> None:
+    with pytest.raises(ValidationError, match="filters"):
+        architecture(filters=filters)
+
+
+@pytest.mark.parametrize("num_times", LENGTHS)
+@pytest.mark.parametrize("filters", [(8, 6), (10, 8, 6), (8, 8, 8, 8)], ids=str)
+def test_shapes(num_times: int, filters: tuple[int, ...]) -> None:
+    a = architecture(num_time_steps=num_times, filters=filters)
+    vae = HierarchicalVae(a)
+    posterior = vae.encoder(random_fields(a))
+    for gaussian, shape in (
+        (posterior.main, (BATCH, 4)),
+        (posterior.levels, (BATCH, a.num_hierarchical, 2)),
+    ):
+        assert gaussian.mean.shape == gaussian.log_variance.shape == shape
+    latents = vae.encode(random_fields(a))
+    assert latents.main.shape == (BATCH, 4)
+    assert latents.hierarchical.shape == (BATCH, a.num_hierarchical, 2)
+    assert latents.flat().shape == (BATCH, a.num_latents)
+    assert vae.decoder(latents).shape == (BATCH, num_times, 5)
+    kl = posterior.kl()
+    assert len(kl) == 1 + a.num_hierarchical
+    assert all(term.shape == (BATCH,) for term in kl)
+
+
+@pytest.mark.parametrize("num_times", LENGTHS)
+@pytest.mark.parametrize("spectral", [False, True], ids=["plain", "spectral"])
+def test_gradient_reaches_every_parameter_of_encoder_decoder_and_priors(
+    num_times: int, spectral: bool
+) -> None:
+    a = architecture(num_time_steps=num_times, spectral_normalisation=spectral)
+    vae = HierarchicalVae(a)
+    with_random_priors(vae.decoder)  # as built, their last layer is zero and passes nothing on
+    posterior = vae.encoder(random_fields(a))
+    field = vae.decoder(vae.decoder.latents(posterior.sample(random_latents(a))))
+    loss = (field * torch.randn_like(field)).sum() + torch.stack(posterior.kl()).sum()
+    loss.backward()
+    idle = [
+        name
+        for name, parameter in vae.named_parameters()
+        if parameter.grad is None or not parameter.grad.any()
+    ]
+    assert idle == []
+
+
+def test_priors_start_as_standard_normal_and_can_leave_it() -> None:
+    a = architecture()
+    decoder = Decoder(a)
+    latents = random_latents(a)
+    for level in range(a.num_hierarchical):
+        prior = decoder.prior(level, latents.above(level))
+        torch.testing.assert_close(prior.mean, torch.zeros(BATCH, 2))
+        torch.testing.assert_close(prior.log_variance, torch.zeros(BATCH, 2))
+    decoder(decoder.latents(random_latents(a))).sum().backward()
+    assert all(prior[-1].weight.grad.any() for prior in decoder.priors)  # type: ignore[index]
+
+
+def test_posteriors_start_almost_certain() -> None:
+    a = architecture()
+    posterior = HierarchicalVae(a).encoder(random_fields(a))
+    for gaussian in posterior:
+        assert (gaussian.log_variance - INITIAL_LOG_VARIANCE).abs().max() < 2
+
+
+def test_latents_undo_relative() -> None:
+    a = architecture(filters=(8, 8, 6, 4))
+    decoder = with_random_priors(Decoder(a)).double()
+    latents = Latents(*(part.double() for part in random_latents(a)))
+    for there, back in (
+        (decoder.relative, decoder.latents),
+        (decoder.latents, decoder.relative),
+    ):
+        again = back(there(latents))
+        torch.testing.assert_close(again.main, latents.main)
+        torch.testing.assert_close(again.hierarchical, latents.hierarchical, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(decoder.latents(latents).hierarchical, latents.hierarchical)
+
+
+def test_a_level_is_drawn_given_the_levels_above_it() -> None:
+    a = architecture(filters=(8, 8, 6, 4))
+    decoder = with_random_priors(Decoder(a))
+    relative = random_latents(a)
+    before = decoder.latents(relative).hierarchical
+    for level in range(a.num_hierarchical):
+        hierarchical = relative.hierarchical.clone()
+        hierarchical[:, level] += 1
+        after = decoder.latents(Latents(relative.main, hierarchical)).hierarchical
+        changed = (after - before).abs().amax(dim=(0, 2)) > 0
+        assert changed.tolist() == [i >= level for i in range(a.num_hierarchical)]
+
+
+def test_the_kl_is_that_of_the_latents_themselves_to_their_priors() -> None:
+    a = architecture(filters=(8, 8, 6, 4))
+    decoder = with_random_priors(Decoder(a))
+    posterior = posterior_from(torch.randn(BATCH, 2 * a.num_latents), a)
+    latents = decoder.latents(posterior.sample(random_latents(a)))
+    expected = [kl_divergence(normal(posterior.main), Normal(0.0, 1.0)).sum(dim=-1)]
+    for level in range(a.num_hierarchical):
+        prior = decoder.prior(level, latents.above(level))
+        relative = Gaussian(*(part[:, level] for part in posterior.levels))
+        absolute = Gaussian(
+            prior.sample(relative.mean), prior.log_variance + relative.log_variance
+        )
+        expected.append(kl_divergence(normal(absolute), normal(prior)).sum(dim=-1))
+    torch.testing.assert_close(posterior.kl(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_samples_of_a_posterior_scatter_around_its_mean() -> None:
+    posterior = Posterior(
+        Gaussian(torch.tensor([[1.0, 2.0]]), torch.zeros(1, 2)),
+        Gaussian(torch.tensor([[[3.0]]]), torch.tensor([[[2.0]]]).log()),
+    )
+    sample = posterior.sample(Latents(torch.tensor([[0.5, -1.0]]), torch.tensor([[[1.0]]])))
+    torch.testing.assert_close(sample.main, torch.tensor([[1.5, 1.0]]))
+    torch.testing.assert_close(sample.hierarchical, torch.tensor([[[3.0 + 2**0.5]]]))
+    torch.testing.assert_close(posterior.mean(), Latents(torch.tensor([[1.0, 2]]), torch.tensor([[[3.0]]])))
+
+
+def test_latents_lie_side_by_side_deepest_level_first() -> None:
+    latents = Latents(torch.tensor([[1.0, 2.0]]), torch.tensor([[[3.0], [4.0], [5.0]]]))
+    assert latents.flat().tolist() == [[1, 2, 3, 4, 5]]
+    assert latents.above(0).tolist() == [[1, 2]]
+    assert latents.above(2).tolist() == [[1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("num_times", [1, 12])
+def test_every_latent_influences_the_field(num_times: int) -> None:
+    a = architecture(num_time_steps=num_times)
+    decoder = Decoder(a)
+    latents = Latents(*(part.requires_grad_() for part in random_latents(a)))
+    field = decoder(latents)
+    (field * torch.randn_like(field)).sum().backward()
+    for part in latents:
+        assert (part.grad != 0).all()
+
+
+def test_every_time_and_channel_depends_on_the_latents() -> None:
+    a = architecture()
+    decoder = Decoder(a)
+    first, second = (decoder(random_latents(a)) for _ in range(2))
+    assert ((first - second).abs() > 0).all()
+
+
+def test_the_decoder_depends_on_its_own_latents_only() -> None:
+    a = architecture()
+    vae = HierarchicalVae(a)
+    latents = random_latents(a)
+    together = vae.decoder(latents)
+    vae.encoder(random_fields(a))  # nothing is passed on beside the latents
+    torch.testing.assert_close(vae.decoder(latents), together, rtol=0, atol=0)
+    for i in range(BATCH):
+        alone = vae.decoder(Latents(*(part[i : i + 1] for part in latents)))
+        torch.testing.assert_close(alone, together[i : i + 1], rtol=1e-4, atol=1e-5)
+
+
+def test_the_encoder_sees_every_time_and_channel_of_its_own_field_only() -> None:
+    a = architecture(num_time_steps=50)
+    encoder = HierarchicalVae(a).encoder
+    field = random_fields(a).requires_grad_()
+    encoder(field).main.mean[1].sum().backward()
+    assert (field.grad[1] != 0).all()
+    assert not field.grad[[0, 2]].any()
+
+
+def largest_singular_values(vae: nn.Module) -> list[float]:
+    return [
+        float(torch.linalg.matrix_norm(module.weight.detach(), ord=2))
+        for name, module in vae.named_modules()
+        if isinstance(module, nn.Linear) and name.endswith(("expand", "project"))
+        and "levels" in name
+    ]
+
+
+@pytest.mark.parametrize("spectral", [False, True], ids=["plain", "spectral"])
+def test_spectral_normalisation_bounds_the_largest_singular_value(spectral: bool) -> None:
+    a = architecture(spectral_normalisation=spectral)
+    vae = HierarchicalVae(a)
+    with torch.no_grad():
+        for name, parameter in vae.named_parameters():
+            if "levels" in name and parameter.ndim == 2:
+                parameter.mul_(7)  # as a training might
+        for _ in range(100):  # each forward in training refines the estimate
+            vae.decoder(vae.encode(random_fields(a)))
+    values = largest_singular_values(vae.eval())
+    assert len(values) == 2 * 2 * len(a.filters)  # two layers in a block of encoder and decoder
+    if spectral:
+        assert max(values) == pytest.approx(1, abs=1e-3)
+    else:
+        assert min(values) > 1
+
+
+def test_posteriors_are_computed_in_float32() -> None:
+    a = architecture()
+    posterior = posterior_from(torch.randn(BATCH, 2 * a.num_latents, dtype=torch.bfloat16), a)
+    assert {part.dtype for gaussian in posterior for part in gaussian} == {torch.float32}

@@ -1,0 +1,188 @@
+"""Checkpoints of a training in progress: complete or absent."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from simulgen_pipeline.training.checkpoints import NUM_KEPT, Checkpoints
+
+CPU = torch.device("cpu")
+
+
+def content(epoch: int) -> dict[str, Any]:
+    return {
+        "weights": {"a": torch.full((40, 40), float(epoch))},
+        "progressed": {"epoch": epoch, "history": [{"loss": 0.5}]},
+    }
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Checkpoints:
+    return Checkpoints(tmp_path, "vae", interval=0.0)
+
+
+def newest_epoch(checkpoints: Checkpoints) -> int:
+    found = checkpoints.load(CPU)
+    assert found is not None
+    epoch: int = found["progressed"]["epoch"]
+    assert torch.equal(found["weights"]["a"], torch.full((40, 40), float(epoch)))
+    return epoch
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_without_a_checkpoint_there_is_nothing_to_load(
+    checkpoints: Checkpoints, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert checkpoints.load(CPU) is None
+    assert caplog.text == ""
+
+
+def test_a_checkpoint_is_read_back_as_it_was_saved(checkpoints: Checkpoints) -> None:
+    checkpoints.save(3, content(3))
+    found = checkpoints.load(CPU)
+    assert found is not None
+    assert found["progressed"] == content(3)["progressed"]
+    assert torch.equal(found["weights"]["a"], content(3)["weights"]["a"])
+
+
+def test_the_newest_is_loaded_and_two_are_kept(checkpoints: Checkpoints, tmp_path: Path) -> None:
+    for epoch in (1, 2, 9, 10, 100):
+        checkpoints.save(epoch, content(epoch))
+        assert newest_epoch(checkpoints) == epoch
+        assert len(names(tmp_path)) <= NUM_KEPT == 2
+    assert names(tmp_path) == ["vae-00000010.pt", "vae-00000100.pt"]
+
+
+def halve(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def lose_the_end(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def zero(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def fill_with_text(path: Path) -> None:
+    path.write_text("this is not a checkpoint\n" * 10)
+
+
+@pytest.mark.parametrize("damage", [halve, lose_the_end, empty, zero, fill_with_text])
+def test_a_damaged_newest_checkpoint_falls_back_with_a_warning(
+    checkpoints: Checkpoints,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[Path], None],
+) -> None:
+    checkpoints.save(1, content(1))
+    checkpoints.save(2, content(2))
+    damage(tmp_path / "vae-00000002.pt")
+    assert newest_epoch(checkpoints) == 1
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert str(tmp_path / "vae-00000002.pt") in record.getMessage()
+    assert "damaged" in record.getMessage()
+
+
+def test_when_all_are_damaged_training_starts_anew(
+    checkpoints: Checkpoints, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for epoch in (1, 2):
+        checkpoints.save(epoch, content(epoch))
+        empty(tmp_path / f"vae-{epoch:08d}.pt")
+    assert checkpoints.load(CPU) is None
+    assert len(caplog.records) == 2
+
+
+def test_a_damaged_checkpoint_is_replaced_in_time(
+    checkpoints: Checkpoints, tmp_path: Path
+) -> None:
+    checkpoints.save(1, content(1))
+    checkpoints.save(2, content(2))
+    empty(tmp_path / "vae-00000002.pt")
+    checkpoints.save(2, content(2))
+    assert newest_epoch(checkpoints) == 2
+
+
+def test_a_checkpoint_of_other_things_than_plain_values_does_not_run(
+    checkpoints: Checkpoints, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.save({"weights": Path("/")}, tmp_path / "vae-00000001.pt")
+    assert checkpoints.load(CPU) is None
+    assert "damaged" in caplog.text
+
+
+def test_the_stages_of_a_training_do_not_disturb_one_another(tmp_path: Path) -> None:
+    decoder, encoder = (Checkpoints(tmp_path, stage, 0.0) for stage in ("decoder", "encoder"))
+    decoder.save(50, content(50))
+    for epoch in (1, 2, 3):
+        encoder.save(epoch, content(epoch))
+    assert newest_epoch(decoder) == 50
+    assert newest_epoch(encoder) == 3
+
+
+@pytest.mark.parametrize("moment", ["while it is written", "before it is named"])
+def test_a_failure_leaves_complete_files_only(
+    checkpoints: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    checkpoints.save(1, content(1))
+    before = (tmp_path / "vae-00000001.pt").read_bytes()
+
+    def write_half(value: object, file: Any) -> None:
+        file.write(before[: len(before) // 2])
+        raise OSError("No space left on device")
+
+    def fail(*args: object) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        if moment == "while it is written":
+            patch.setattr("simulgen_pipeline.training.checkpoints.torch.save", write_half)
+        else:
+            patch.setattr("simulgen_pipeline.training.checkpoints.os.replace", fail)
+        with pytest.raises(OSError, match="No space"):
+            checkpoints.save(2, content(2))
+    assert names(tmp_path) == ["vae-00000001.pt"]
+    assert (tmp_path / "vae-00000001.pt").read_bytes() == before
+    checkpoints.save(3, content(3))
+    assert newest_epoch(checkpoints) == 3
+
+
+def test_an_unfinished_file_of_a_killed_process_is_not_taken_for_a_checkpoint(
+    checkpoints: Checkpoints, tmp_path: Path
+) -> None:
+    checkpoints.save(1, content(1))
+    (tmp_path / "checkpoint.tmp").write_bytes(b"half of it")
+    assert newest_epoch(checkpoints) == 1
+    checkpoints.save(2, content(2))
+    assert names(tmp_path) == ["vae-00000001.pt", "vae-00000002.pt"]
+
+
+def test_a_checkpoint_is_due_when_the_interval_has_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("simulgen_pipeline.training.checkpoints.time.monotonic", lambda: now)
+    checkpoints = Checkpoints(tmp_path, "vae", interval=20.0)
+    assert not checkpoints.is_due()
+    now = 119.9
+    assert not checkpoints.is_due()
+    now = 120.0
+    assert checkpoints.is_due()
+    checkpoints.save(1, content(1))
+    assert not checkpoints.is_due()
+    now = 140.5
+    assert checkpoints.is_due()

@@ -1,0 +1,196 @@
+"""Parameters of training: presets, what overrides them, and what is refused."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from simulgen_pipeline.training.config import (
+    AUTO_STEPS,
+    PRESETS,
+    ConditionerConfig,
+    EngineConfig,
+    KlAnnealing,
+    OptimisationConfig,
+    PodConfig,
+    VaeConfig,
+)
+
+
+def test_preset_1_has_the_originals_values() -> None:
+    config = VaeConfig(preset=1)
+    assert config.filters == (1024, 512, 256, 128)
+    assert config.training.num_epochs == 10002
+    assert config.training.batch_size == 16
+    assert config.training.learning_rate == 1e-3
+    annealing = config.kl_annealing
+    assert (annealing.initial_beta, annealing.final_beta) == (0.001, 1.0)
+    assert (annealing.start, annealing.end) == (0.3, 0.8)
+    assert config.reconstruction_weight == 1e6
+    assert config.posterior == "field"
+    assert (config.latent_size, config.hierarchical_latent_size) == (32, 8)
+    assert (config.loss, config.relative_loss) == ("mse", False)
+    assert (config.size, config.reduction) == ("small", "pod")
+
+
+def test_preset_2_is_the_default_and_the_fields_own_defaults() -> None:
+    assert VaeConfig() == VaeConfig(preset=2)
+    assert PRESETS[2] == {}
+    assert VaeConfig().latent_size == 32
+    assert VaeConfig().hierarchical_latent_size == 8
+
+
+@pytest.mark.parametrize("preset", [1, 2, 3, 4, 5])
+def test_every_preset_is_valid_and_its_own(preset: int) -> None:
+    config = VaeConfig(preset=preset)
+    assert config.preset == preset
+    others = [VaeConfig(preset=i).model_dump(exclude={"preset"}) for i in range(1, 6) if i != preset]
+    assert config.model_dump(exclude={"preset"}) not in others
+
+
+@pytest.mark.parametrize("preset", [1, 2, 3, 4, 5])
+def test_a_given_value_overrides_the_presets_at_any_depth(preset: int) -> None:
+    before = VaeConfig(preset=preset)
+    given = {
+        "preset": preset,
+        "filters": [32, 16],
+        "training": {"num_epochs": 3},
+        "kl_annealing": {"end": 0.9},
+        "pod": {"max_modes": 7},
+    }
+    config = VaeConfig.model_validate(given)
+    assert config.filters == (32, 16)
+    assert config.training == before.training.model_copy(update={"num_epochs": 3})
+    assert config.kl_annealing == before.kl_annealing.model_copy(update={"end": 0.9})
+    assert config.pod == before.pod.model_copy(update={"max_modes": 7})
+    assert config.reconstruction_weight == before.reconstruction_weight
+
+
+def test_overriding_does_not_change_the_preset_itself() -> None:
+    VaeConfig.model_validate({"preset": 1, "training": {"num_epochs": 3}})
+    assert VaeConfig(preset=1).training.num_epochs == 10002
+
+
+def test_a_config_survives_json() -> None:
+    config = VaeConfig.model_validate({"preset": 1, "training": {"num_epochs": 3}})
+    assert VaeConfig.model_validate(config.model_dump(mode="json")) == config
+    assert VaeConfig.model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize("preset", ["1", 1.5, None, [1], {"a": 1}, "original", 0, 6])
+def test_a_preset_that_is_none_is_refused_and_never_taken_for_another(preset: Any) -> None:
+    with pytest.raises(ValidationError, match="preset"):
+        VaeConfig.model_validate({"preset": preset})
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"filters": [8]}, "filters"),
+        ({"filters": [8, 16]}, r"widest first; got \[8, 16\]"),
+        ({"filters": [8, 0]}, r"positive, widest first; got \[8, 0\]"),
+        ({"latent_size": 0}, "latent_size"),
+        ({"hierarchical_latent_size": 0}, "hierarchical_latent_size"),
+        ({"loss": "l1"}, "loss.*mse.*mae.*smooth_l1.*huber"),
+        ({"size": "medium"}, "size.*small.*large"),
+        ({"reduction": "svd"}, "reduction.*pod.*none"),
+        ({"posterior": "both"}, "posterior"),
+        ({"reconstruction_weight": 0}, "reconstruction_weight"),
+        ({"pod": {"tolerance": 0}}, "pod.tolerance"),
+        ({"pod": {"tolerance": 1}}, "pod.tolerance"),
+        ({"pod": {"max_modes": 0}}, "pod.max_modes"),
+        ({"kl_annealing": {"start": 0.9}}, r"start must not be after end, got 0\.9 and 0\.8"),
+        ({"kl_annealing": {"end": 1.5}}, "kl_annealing.end"),
+        ({"kl_annealing": {"final_beta": -1}}, "kl_annealing.final_beta"),
+        ({"training": {"num_epochs": 0}}, "at least 1, got 0"),
+        ({"training": {"num_epochs": -5}}, "at least 1, got -5"),
+        ({"training": {"num_epochs": "many"}}, "training.num_epochs"),
+        ({"training": {"batch_size": 0}}, "training.batch_size"),
+        ({"training": {"learning_rate": 0}}, "training.learning_rate"),
+        ({"training": {"learning_rate": float("nan")}}, "training.learning_rate"),
+        ({"training": {"learning_rate": float("inf")}}, "training.learning_rate"),
+        ({"training": {"warm_up": 1}}, "training.warm_up"),
+        ({"training": {"first_period": 0}}, "training.first_period"),
+        ({"training": {"gradient_clip": 0}}, "training.gradient_clip"),
+        ({"training": {"patience": 0}}, "training.patience"),
+        ({"training": {"epochs": 3}}, "training.epochs"),
+        ({"latent_sise": 3}, "latent_sise"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("preset", [1, 2])
+def test_impossible_or_unknown_values_are_refused_by_name(
+    values: dict[str, Any], named: str, preset: int
+) -> None:
+    with pytest.raises(ValidationError, match=f"(?s){named}"):
+        VaeConfig.model_validate({"preset": preset, **values})
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"precision": "float64"}, "precision"),
+        ({"num_processes": 0}, "'auto' or at least 1, got 0"),
+        ({"num_processes": "all"}, "num_processes"),
+        ({"num_nodes": 0}, "num_nodes"),
+        ({"num_nodes": 2}, "num_nodes=2 needs rendezvous=HOST:PORT"),
+        ({"seed": -1}, "seed"),
+        ({"checkpoint_interval": -1}, "checkpoint_interval"),
+        ({"gpus": 2}, "gpus"),
+    ],
+    ids=str,
+)
+def test_impossible_engines_are_refused_by_name(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=f"(?s){named}"):
+        EngineConfig.model_validate(values)
+
+
+def test_several_machines_need_a_meeting_place() -> None:
+    assert EngineConfig(num_nodes=2, rendezvous="node1:29500").num_nodes == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"kind": "forest"}, "kind"),
+        ({"filters": []}, "filters"),
+        ({"filters": [16, 0]}, "filters"),
+        ({"dropout": 1}, "dropout"),
+        ({"num_members": 1}, "num_members"),
+        ({"latent_weight": -1}, "latent_weight"),
+        ({"training": {"num_epochs": 0}}, "got 0"),
+    ],
+    ids=str,
+)
+def test_impossible_conditioners_are_refused_by_name(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=f"(?s){named}"):
+        ConditionerConfig.model_validate(values)
+
+
+@pytest.mark.parametrize(
+    ("num_designs", "batch_size", "steps"),
+    [(24, 8, 3), (25, 8, 3), (31, 8, 3), (5, 16, 1), (16, 16, 1), (1, 1, 1)],
+)
+def test_an_epoch_is_made_of_full_batches(num_designs: int, batch_size: int, steps: int) -> None:
+    assert OptimisationConfig(batch_size=batch_size).steps_per_epoch(num_designs) == steps
+
+
+def test_auto_epochs_aim_at_a_number_of_steps() -> None:
+    config = OptimisationConfig(batch_size=16)
+    for num_designs in (5, 40, 200):
+        steps = config.epochs(num_designs) * config.steps_per_epoch(num_designs)
+        assert steps == pytest.approx(AUTO_STEPS, rel=0.05)
+    assert OptimisationConfig(num_epochs=7).epochs(200) == 7
+
+
+def test_many_designs_are_seen_several_times_all_the_same() -> None:
+    assert OptimisationConfig(batch_size=1).epochs(10**6) >= 10
+
+
+@pytest.mark.parametrize(
+    "model", [ConditionerConfig, EngineConfig, KlAnnealing, OptimisationConfig, PodConfig, VaeConfig]
+)
+def test_configs_cannot_be_changed(model: type[BaseModel]) -> None:
+    config = model()
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(config, next(iter(model.model_fields)), None)
