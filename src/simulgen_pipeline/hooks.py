@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import subprocess
+import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,10 @@ class ProjectHooks:
         self._checked = check_parameters(self._parameters)
 
     @hook_impl
-    def after_catalog_created(self, catalog: DataCatalog) -> None:
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """With `plots: off`, keep pictures out of the reports."""
         if self._checked.plots == "off":
-            for name in [name for name in catalog if name.startswith(PLOT_PREFIX)]:
+            for name in filter(_is_plot, pipeline.all_outputs()):
                 catalog[name] = MemoryDataset(copy_mode="assign")
 
     @hook_impl
@@ -47,6 +48,8 @@ class ProjectHooks:
         self._write_manifest("success", run_params, pipeline, catalog)
         if "work_folder" in pipeline.inputs():
             clear_finished(catalog.load("work_folder"))
+        if self._checked.plots == "show":
+            _show([catalog[name] for name in sorted(pipeline.all_outputs()) if _is_plot(name)])
 
     @hook_impl
     def on_pipeline_error(
@@ -72,6 +75,18 @@ class ProjectHooks:
                 "saved": _saved(catalog, pipeline.all_outputs(), run_params["run_id"]),
             },
         )
+
+
+def _is_plot(name: str) -> bool:
+    return name.startswith(PLOT_PREFIX)
+
+
+def _show(plots: list[AbstractVersionedDataset[Any, Any]]) -> None:
+    """Open pictures in the system's viewer."""
+    for plot in plots:
+        path = Path(plot.list_versions()[0])
+        if not webbrowser.open(path.as_uri()):
+            logger.warning("No viewer was found to show %s", path)
 
 
 def _loaded(catalog: DataCatalog, names: set[str]) -> dict[str, str]:

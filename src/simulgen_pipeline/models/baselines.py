@@ -24,7 +24,7 @@ from simulgen_pipeline.data.errors import DataError
 
 from . import gaussian_process, radial_basis
 from .cross_validation import Folds
-from .gaussian_process import ModeProcesses
+from .gaussian_process import Fitted, ModeProcesses
 from .radial_basis import RadialBasis
 from .trajectory_pod import FieldReader, TrajectoryPod
 
@@ -33,6 +33,8 @@ Float64 = NDArray[np.float64]
 logger = logging.getLogger(__name__)
 
 POD_RBF, POD_GPR = "pod_rbf", "pod_gpr"
+# Modes that get processes at a time, and the share of the error that a group has to take away.
+MODE_GROUP, WORTHWHILE = 16, 2e-3
 
 
 class BaselineConfig(BaseModel):
@@ -240,25 +242,46 @@ def _fit_rbf(folds: Folds, num_jobs: int) -> tuple[Config, Float64]:
 def _fit_gpr(
     folds: Folds, rbf_errors: Float64, config: BaselineConfig, num_jobs: int
 ) -> tuple[Config, Float64, Float64]:
-    """Report, theta (G, P + 1), and held-out errors (n, R) with modes beyond the limit."""
-    kind, candidates = gaussian_process.choose(folds, config.max_length_scales, num_jobs)
-    num_modes = min(config.max_gp_modes, folds.coefficients.shape[1])
-    theta, gp_errors = gaussian_process.fit_modes(folds, num_modes, [kind], num_jobs)[0]
-    completed = {
-        name: np.hstack([gp_errors, errors[:, num_modes:]])
-        for name, errors in ((POD_RBF, rbf_errors), ("mean", folds.coefficients))
-    }
-    beyond = min(completed, key=lambda name: folds.score(completed[name]))
+    """Report, theta (G, P + 1), and held-out errors (n, R) with those of the modes beyond G.
+
+    Modes get processes, a group after the other, for as long as that is worth its cost.
+    """
+    kind, fitted, candidates = gaussian_process.choose(folds, config.max_length_scales, num_jobs)
+    most = min(config.max_gp_modes, folds.coefficients.shape[1])
+    fitted = Fitted(fitted.theta[:most], fitted.errors[:, :most])
+    beyond, errors = _completed(fitted, folds, rbf_errors)
+    while len(fitted.theta) < most:
+        before = folds.score(errors)
+        group = min(MODE_GROUP, most - len(fitted.theta))
+        fitted = gaussian_process.extend(fitted, folds, kind, group, num_jobs)
+        beyond, errors = _completed(fitted, folds, rbf_errors)
+        if folds.score(errors) > (1 - WORTHWHILE) * before:
+            break
+    num_modes = len(fitted.theta)
     energies = np.square(folds.coefficients).sum(axis=0)
     report = {
         **kind._asdict(),
         "num_modes": num_modes,
         "energy": float(energies[:num_modes].sum() / energies.sum()),
-        "beyond": beyond if num_modes < len(energies) else None,
-        "error": folds.score(completed[beyond]),
+        "beyond": beyond,
+        "limited": num_modes == config.max_gp_modes < len(energies),
+        "error": folds.score(errors),
         "candidates": candidates,
     }
-    return report, theta, completed[beyond]
+    return report, fitted.theta, errors
+
+
+def _completed(fitted: Fitted, folds: Folds, rbf_errors: Float64) -> tuple[str | None, Float64]:
+    """What predicts modes without a process best, and all held-out errors (n, R) then."""
+    num_modes = len(fitted.theta)
+    if num_modes == folds.coefficients.shape[1]:
+        return None, fitted.errors
+    choices = {
+        name: np.hstack([fitted.errors, others[:, num_modes:]])
+        for name, others in ((POD_RBF, rbf_errors), ("mean", folds.coefficients))
+    }
+    best = min(choices, key=lambda name: folds.score(choices[name]))
+    return best, choices[best]
 
 
 def _log(report: Config) -> None:

@@ -28,7 +28,7 @@ NUM_COMPARED_MODES = 8
 # the amplitude, whose lower bound is also the jitter that keeps factorisations stable.
 SCALE_STARTS, SCALE_BOUNDS = (0.3, 1.0, 3.0, 10.0), (0.05, 1e3)
 NOISE_STARTS, NOISE_BOUNDS = (1e-8, 1e-3), (1e-12, 10.0)
-OPTIONS = {"maxiter": 100, "ftol": 1e-7, "gtol": 1e-3}
+OPTIONS = {"maxiter": 200, "ftol": 1e-9, "gtol": 1e-4}
 
 
 class _Correlation(NamedTuple):
@@ -94,56 +94,75 @@ def log_marginal_likelihood(
         target: (n,).
         covariance: which correlation k is.
     """
-    n = len(points)
     scaled = points / np.exp(theta[:-1])
     correlation = _correlation(covariance, scaled, scaled)
     try:
         factor = _factor(correlation.value, theta)
     except np.linalg.LinAlgError:
         return -1e25, np.zeros_like(theta)
-    weights = cho_solve((factor, True), target, check_finite=False)
-    amplitude = max(float(target @ weights) / n, np.finfo(np.float64).tiny)
-    value = -0.5 * n * (np.log(2 * np.pi * amplitude) + 1) - np.log(np.diag(factor)).sum()
+    value, weights, amplitude = _likelihood(factor, target)
     inverse = lapack.dpotri(factor, lower=1)[0]
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
     outer = np.outer(weights, weights / amplitude) - inverse
     slopes = outer * correlation.slope
     # sum_ij slopes_ij (x_ip - x_jp)^2 / 2 for every p, without the n x n x P differences.
     scales = slopes.sum(axis=1) @ np.square(scaled) - (scaled * (slopes @ scaled)).sum(axis=0)
-    return float(value), np.append(scales, 0.5 * np.exp(theta[-1]) * np.trace(outer))
+    return value, np.append(scales, 0.5 * np.exp(theta[-1]) * np.trace(outer))
+
+
+def _likelihood(factor: Float64, target: Float64) -> tuple[float, Float64, float]:
+    """Log marginal likelihood, weights (n,) and the best amplitude."""
+    n = len(target)
+    weights = cho_solve((factor, True), target, check_finite=False)
+    amplitude = max(float(target @ weights) / n, np.finfo(np.float64).tiny)
+    value = -0.5 * n * (np.log(2 * np.pi * amplitude) + 1) - np.log(np.diag(factor)).sum()
+    return float(value), weights, amplitude
+
+
+class Kind(NamedTuple):
+    """A covariance, and whether each input has a length scale of its own."""
+
+    covariance: Covariance
+    anisotropic: bool
 
 
 def fit_theta(
-    points: Float64, target: Float64, covariance: Covariance, anisotropic: bool
+    points: Float64, target: Float64, kind: Kind, start_groups: list[list[Float64]]
 ) -> Float64:
     """Length scales and noise of the largest marginal likelihood.
 
-    The likelihood often has two maxima, smooth with noise and rough without: L-BFGS-B climbs from
-    the best start of either kind, and the higher one is taken.
+    Args:
+        points: (n, P).
+        target: (n,).
+        kind: of the process.
+        start_groups: L-BFGS-B climbs from the best start (P + 1,) of each group; the highest end
+            is taken, as the likelihood often has several maxima.
 
     Returns:
-        (P + 1,) logarithms, equal for all inputs unless anisotropic.
+        (P + 1,) logarithms, the length scales equal unless anisotropic.
     """
     num_inputs = points.shape[1]
-    num_scales = num_inputs if anisotropic else 1
+    num_scales = num_inputs if kind.anisotropic else 1
 
-    def expand(theta: Float64) -> Float64:
-        return np.append(np.broadcast_to(theta[:-1], num_inputs), theta[-1])
+    def expand(free: Float64) -> Float64:
+        return np.append(np.broadcast_to(free[:-1], num_inputs), free[-1])
 
-    def loss(theta: Float64) -> tuple[float, Float64]:
-        value, gradient = log_marginal_likelihood(expand(theta), points, target, covariance)
-        scales = gradient[:-1] if anisotropic else gradient[:-1].sum(keepdims=True)
+    def loss(free: Float64) -> tuple[float, Float64]:
+        value, gradient = log_marginal_likelihood(expand(free), points, target, kind.covariance)
+        scales = gradient[:-1] if kind.anisotropic else gradient[:-1].sum(keepdims=True)
         return -value, -np.append(scales, gradient[-1])
 
+    def height(theta: Float64) -> float:
+        return _likelihood(_condition(theta, points, target, kind.covariance)[0], target)[0]
+
     bounds = np.log([SCALE_BOUNDS] * num_scales + [NOISE_BOUNDS])
-    found = []
-    for noise in NOISE_STARTS:
-        starts = [np.log([scale] * num_scales + [noise]) for scale in SCALE_STARTS]
-        start = min(starts, key=lambda theta: loss(theta)[0])
-        found.append(
+    ends = []
+    for starts in start_groups:
+        start = max(starts, key=height)[-num_scales - 1 :]
+        ends.append(
             minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=OPTIONS)
         )
-    return expand(min(found, key=lambda result: float(result.fun)).x)
+    return expand(min(ends, key=lambda end: float(end.fun)).x)
 
 
 def held_out_errors(
@@ -166,60 +185,71 @@ def held_out_errors(
     return errors
 
 
-class Kind(NamedTuple):
-    """A covariance, and whether each input has a length scale of its own."""
+class Fitted(NamedTuple):
+    """Theta (G, P + 1) and held-out errors (n, G) of the leading modes."""
 
-    covariance: Covariance
-    anisotropic: bool
+    theta: Float64
+    errors: Float64
 
 
 def _fit_mode(
-    points: Float64, target: Float64, kind: Kind, held_out: list[NDArray[np.int64]]
+    folds: Folds, mode: int, kind: Kind, start_groups: list[list[Float64]]
 ) -> tuple[Float64, Float64]:
-    theta = fit_theta(points, target, *kind)
-    return theta, held_out_errors(theta, points, target, kind.covariance, held_out)
-
-
-def fit_modes(
-    folds: Folds, modes: slice, kinds: list[Kind], num_jobs: int
-) -> list[tuple[Float64, Float64]]:
-    """For each kind, theta (G, P + 1) and held-out errors (n, G) of some modes."""
-    mean, scale = _standardisation(folds.coefficients[:, modes])
-    targets = ((folds.coefficients[:, modes] - mean) / scale).T
-    arguments = [
-        (folds.points, target, kind, folds.held_out) for kind in kinds for target in targets
-    ]
-    fitted = run_parallel(_fit_mode, arguments, num_jobs)
-    num_modes = len(targets)
-    return [
-        (
-            np.stack([theta for theta, _ in fitted[start : start + num_modes]]),
-            np.stack([errors for _, errors in fitted[start : start + num_modes]], axis=1) * scale,
-        )
-        for start in range(0, len(fitted), num_modes)
-    ]
+    mean, scale = _standardisation(folds.coefficients[:, mode])
+    target = (folds.coefficients[:, mode] - mean) / scale
+    theta = fit_theta(folds.points, target, kind, start_groups)
+    errors = held_out_errors(theta, folds.points, target, kind.covariance, folds.held_out)
+    return theta, scale * errors
 
 
 def choose(
     folds: Folds, max_length_scales: int, num_jobs: int
-) -> tuple[Kind, list[dict[str, Any]]]:
-    """The kind of least cross-validated error on the leading modes.
+) -> tuple[Kind, Fitted, list[dict[str, Any]]]:
+    """The kind of least cross-validated error on the leading modes, which hold most of the field.
 
     Args:
         folds: the designs.
         max_length_scales: inputs up to which each may have a length scale of its own.
-        num_jobs: threads.
+        num_jobs: processes.
 
     Returns:
-        It, and each kind with its `error` on these modes.
+        It, what was fitted, and each kind with its `error` on these modes.
     """
-    num_inputs = folds.points.shape[1]
+    num_inputs, num_modes = folds.points.shape[1], folds.coefficients.shape[1]
+    modes = range(min(NUM_COMPARED_MODES, num_modes))
     scalings = [False] * (num_inputs > 1) + [True] * (num_inputs <= max_length_scales)
     kinds = [Kind(covariance, own) for covariance in get_args(Covariance) for own in scalings]
-    fitted = fit_modes(folds, slice(NUM_COMPARED_MODES), kinds, num_jobs)
-    scores = [folds.score(errors) for _, errors in fitted]
+    starts = [
+        [np.log([scale] * num_inputs + [noise]) for scale in SCALE_STARTS] for noise in NOISE_STARTS
+    ]
+    leading = folds._replace(coefficients=folds.coefficients[:, : len(modes)])
+    jobs = [(leading, mode, kind, starts) for kind in kinds for mode in modes]
+    results = run_parallel(_fit_mode, jobs, num_jobs)
+    fitted = [
+        _joined(results[first : first + len(modes)]) for first in range(0, len(jobs), len(modes))
+    ]
+    scores = [folds.score(candidate.errors) for candidate in fitted]
     table = [{**kind._asdict(), "error": score} for kind, score in zip(kinds, scores, strict=True)]
-    return kinds[int(np.argmin(scores))], table
+    best = int(np.argmin(scores))
+    return kinds[best], fitted[best], table
+
+
+def extend(fitted: Fitted, folds: Folds, kind: Kind, num_modes: int, num_jobs: int) -> Fitted:
+    """Fit the next modes; each starts from the theta that suits it best of the last ones.
+
+    Modes next to each other are alike, which reaches higher likelihoods than any fixed start.
+    """
+    first = len(fitted.theta)
+    modes = range(first, min(first + num_modes, folds.coefficients.shape[1]))
+    starts = [list(fitted.theta[-num_modes:])]
+    results = run_parallel(_fit_mode, [(folds, mode, kind, starts) for mode in modes], num_jobs)
+    added = _joined(results)
+    return Fitted(np.vstack([fitted.theta, added.theta]), np.hstack([fitted.errors, added.errors]))
+
+
+def _joined(results: list[tuple[Float64, Float64]]) -> Fitted:
+    thetas, errors = zip(*results, strict=True)
+    return Fitted(np.stack(thetas), np.stack(errors, axis=1))
 
 
 class ModeProcesses:

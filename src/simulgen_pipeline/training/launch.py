@@ -113,24 +113,24 @@ def _run(folder: Path, engine: EngineConfig, num_processes: int) -> None:
     for old in folder.glob(ERROR_FILE.format(rank="*")):
         old.unlink()
     threads = str(threads_per_process(num_processes))
-    process = subprocess.Popen(
+    tail: deque[str] = deque(maxlen=NUM_TAIL_LINES)
+    with subprocess.Popen(
         torchrun_command(folder, engine, num_processes),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
         env={"OMP_NUM_THREADS": threads, **os.environ},
-    )
-    tail: deque[str] = deque(maxlen=NUM_TAIL_LINES)
-    try:
-        with _sigterm_as_exit():
-            assert process.stdout is not None
-            for line in process.stdout:
-                _relay(line.rstrip("\n"), tail)
-            code = process.wait()
-    except BaseException:
-        _stop(process)
-        raise
+    ) as process:
+        try:
+            with _sigterm_as_exit():
+                assert process.stdout is not None
+                for line in process.stdout:
+                    _relay(line.rstrip("\n"), tail)
+                code = process.wait()
+        except BaseException:
+            _stop(process)
+            raise
     if code != 0:
         raise TrainingError(_explain(folder, code, tail))
 

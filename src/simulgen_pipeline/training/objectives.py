@@ -12,7 +12,7 @@ part in every loss.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float
@@ -134,7 +134,7 @@ class EncoderObjective(nn.Module):
         self.num_parameters = num_parameters
         self.noise_size = decoder.architecture.num_latents + num_parameters + 1
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> EncoderObjective:
         """Train or evaluate; the decoder stays as it is, estimates of spectral norms included."""
         super().train(mode)
         self.decoder.eval()
@@ -198,7 +198,7 @@ class ConditionerObjective(nn.Module):
         self.latent_spread: Tensor
         self.register_buffer("latent_spread", latent_spread, persistent=False)
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> ConditionerObjective:
         """Train or evaluate; the decoder stays as it is, estimates of spectral norms included."""
         super().train(mode)
         self.decoder.eval()

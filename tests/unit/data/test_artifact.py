@@ -145,7 +145,7 @@ def test_a_missing_folder_is_refused(folder: Path) -> None:
 
 def test_a_missing_value_or_array_is_refused(folder: Path) -> None:
     save_artifact(Polynomial("mine", {"b": np.zeros(2)}), folder)
-    with pytest.raises(DataError, match="not a readable Polynomial.*'a'"):
+    with pytest.raises(DataError, match=r"not a readable Polynomial.*'a'"):
         load_artifact(Polynomial, folder)
 
 

@@ -158,9 +158,7 @@ def test_ids_alone_are_no_designs(write_designs: Write) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "found"), [("id,x\na,1\nb,2\na,3\n", 4, "'a'"), ("id,x\na,1\n,2\n", 3, "")]
 )
-def test_ids_are_present_and_unique(
-    write_designs: Write, text: str, line: int, found: str
-) -> None:
+def test_ids_are_present_and_unique(write_designs: Write, text: str, line: int, found: str) -> None:
     message = refusal(write_designs(text))
     assert "present and unique" in message
     assert f"line {line}" in message

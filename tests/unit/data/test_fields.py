@@ -126,7 +126,9 @@ def test_blocks_cover_rows_once_in_order_and_within_bounds(
 
 
 def test_blocks_go_one_by_one_when_a_design_is_larger_than_a_block(write_pulse: Write) -> None:
-    assert [len(rows) for rows, _ in SimulationFields(write_pulse()).blocks(max_bytes=1)] == [1] * 24
+    assert [len(rows) for rows, _ in SimulationFields(write_pulse()).blocks(max_bytes=1)] == [
+        1
+    ] * 24
 
 
 def test_ranges_select_values_and_restrict_the_mesh(

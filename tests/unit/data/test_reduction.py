@@ -91,9 +91,7 @@ def test_fewer_snapshots_than_modes_are_enough() -> None:
     fields = np.random.default_rng(0).normal(size=(2, 3, 50))
     basis = PodBasis(1e-10, 512).fit(in_blocks(fields))
     assert basis.modes_.shape == (6, 50)
-    np.testing.assert_allclose(
-        basis.inverse_transform(basis.transform(fields)), fields, atol=1e-10
-    )
+    np.testing.assert_allclose(basis.inverse_transform(basis.transform(fields)), fields, atol=1e-10)
 
 
 def test_coefficients_have_unit_mean_square_and_one_scale() -> None:

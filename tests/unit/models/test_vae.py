@@ -182,9 +182,7 @@ def test_the_kl_is_that_of_the_latents_themselves_to_their_priors() -> None:
     for level in range(a.num_hierarchical):
         prior = decoder.prior(level, latents.above(level))
         relative = Gaussian(*(part[:, level] for part in posterior.levels))
-        absolute = Gaussian(
-            prior.sample(relative.mean), prior.log_variance + relative.log_variance
-        )
+        absolute = Gaussian(prior.sample(relative.mean), prior.log_variance + relative.log_variance)
         expected.append(kl_divergence(normal(absolute), normal(prior)).sum(dim=-1))
     torch.testing.assert_close(posterior.kl(), expected, rtol=1e-4, atol=1e-4)
 
@@ -197,7 +195,9 @@ def test_samples_of_a_posterior_scatter_around_its_mean() -> None:
     sample = posterior.sample(Latents(torch.tensor([[0.5, -1.0]]), torch.tensor([[[1.0]]])))
     torch.testing.assert_close(sample.main, torch.tensor([[1.5, 1.0]]))
     torch.testing.assert_close(sample.hierarchical, torch.tensor([[[3.0 + 2**0.5]]]))
-    torch.testing.assert_close(posterior.mean(), Latents(torch.tensor([[1.0, 2]]), torch.tensor([[[3.0]]])))
+    torch.testing.assert_close(
+        posterior.mean(), Latents(torch.tensor([[1.0, 2]]), torch.tensor([[[3.0]]]))
+    )
 
 
 def test_latents_lie_side_by_side_deepest_level_first() -> None:
@@ -250,7 +250,8 @@ def largest_singular_values(vae: nn.Module) -> list[float]:
     return [
         float(torch.linalg.matrix_norm(module.weight.detach(), ord=2))
         for name, module in vae.named_modules()
-        if isinstance(module, nn.Linear) and name.endswith(("expand", "project"))
+        if isinstance(module, nn.Linear)
+        and name.endswith(("expand", "project"))
         and "levels" in name
     ]
 

@@ -107,9 +107,7 @@ def test_when_all_are_damaged_training_starts_anew(
     assert len(caplog.records) == 2
 
 
-def test_a_damaged_checkpoint_is_replaced_in_time(
-    checkpoints: Checkpoints, tmp_path: Path
-) -> None:
+def test_a_damaged_checkpoint_is_replaced_in_time(checkpoints: Checkpoints, tmp_path: Path) -> None:
     checkpoints.save(1, content(1))
     checkpoints.save(2, content(2))
     empty(tmp_path / "vae-00000002.pt")

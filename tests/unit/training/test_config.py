@@ -44,7 +44,9 @@ def test_preset_2_is_the_default_and_the_fields_own_defaults() -> None:
 def test_every_preset_is_valid_and_its_own(preset: int) -> None:
     config = VaeConfig(preset=preset)
     assert config.preset == preset
-    others = [VaeConfig(preset=i).model_dump(exclude={"preset"}) for i in range(1, 6) if i != preset]
+    others = [
+        VaeConfig(preset=i).model_dump(exclude={"preset"}) for i in range(1, 6) if i != preset
+    ]
     assert config.model_dump(exclude={"preset"}) not in others
 
 
@@ -188,7 +190,8 @@ def test_many_designs_are_seen_several_times_all_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [ConditionerConfig, EngineConfig, KlAnnealing, OptimisationConfig, PodConfig, VaeConfig]
+    "model",
+    [ConditionerConfig, EngineConfig, KlAnnealing, OptimisationConfig, PodConfig, VaeConfig],
 )
 def test_configs_cannot_be_changed(model: type[BaseModel]) -> None:
     config = model()

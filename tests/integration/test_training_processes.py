@@ -1,0 +1,313 @@
+"""Training in processes of its own: resumed, divided, failing, watched."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from simulgen_pipeline.data.config import DataConfig, SplitConfig
+from simulgen_pipeline.data.fields import open_fields
+from simulgen_pipeline.data.ingest import ingest
+from simulgen_pipeline.data.reduction import PodBasis
+from simulgen_pipeline.data.representation import ChannelFields, FieldRepresentation
+from simulgen_pipeline.data.scaling import DesignScaler, FieldScaler
+from simulgen_pipeline.data.split import split_designs
+from simulgen_pipeline.training.config import ConditionerConfig, EngineConfig, VaeConfig
+from simulgen_pipeline.training.errors import TrainingError
+from simulgen_pipeline.training.fit import fit_conditioner, fit_vae
+
+SMALL: dict[str, Any] = {
+    "filters": (16, 12),
+    "num_blocks": 1,
+    "latent_size": 4,
+    "hierarchical_latent_size": 2,
+    "training": {"num_epochs": 6, "batch_size": 5},
+    "encoder_epochs": 0.5,
+}
+
+
+@pytest.fixture
+def prepared(pulse: SimpleNamespace, write_pulse: Callable[..., Path], tmp_path: Path) -> Any:
+    """The pulse as channels, with all that `fit_vae` needs."""
+    ingest(write_pulse(), DataConfig()).save(tmp_path / "fields.h5")
+    fields = open_fields(tmp_path / "fields.h5")
+    split = split_designs(pulse.ids, SplitConfig())
+    scaler = FieldScaler().fit(block for _, block in fields.blocks(split.train))
+    basis = PodBasis().fit(lambda: (scaler.transform(b) for _, b in fields.blocks(split.train)))
+    representation = FieldRepresentation(scaler, basis)
+    ChannelFields(fields, representation).save(tmp_path / "channels.h5")
+    design_scaler = DesignScaler().fit(pulse.designs.iloc[list(split.train)])
+    return SimpleNamespace(
+        channels=open_fields(tmp_path / "channels.h5"),
+        designs=design_scaler.transform(pulse.designs),
+        split=split,
+        representation=representation,
+        design_scaler=design_scaler,
+        work=tmp_path / "_work",
+        logs=tmp_path / "logs",
+    )
+
+
+def train(prepared: Any, work: Path, config: dict[str, Any] | None = None, **engine: Any) -> Any:
+    """Train a small VAE; weights by name, and the history."""
+    vae, history = fit_vae(
+        prepared.channels,
+        prepared.designs,
+        prepared.split,
+        prepared.representation,
+        prepared.design_scaler,
+        VaeConfig(**(SMALL | (config or {}))),
+        EngineConfig(checkpoint_interval=0, **engine),
+        "auto",
+        work,
+        prepared.logs,
+    )
+    return vae, history
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_one_does_not(prepared: Any) -> None:
+    first, history = train(prepared, prepared.work / "a")
+    second, _ = train(prepared, prepared.work / "b")
+    other, _ = train(prepared, prepared.work / "c", seed=1)
+    assert equal_weights(first, second)
+    assert not equal_weights(first, other)
+    assert len(history) == 6 + 3  # the decoder's epochs, then the encoder's
+    assert history["epoch"].tolist() == list(range(1, 10))
+    for column in ("reconstruction", "kl_main", "kl_level_1", "learning_rate", "gradient_norm"):
+        assert np.isfinite(history[column].iloc[:6]).all()
+
+
+def test_two_processes_give_what_one_gives(prepared: Any) -> None:
+    one, history_one = train(prepared, prepared.work / "one", num_processes=1)
+    two, history_two = train(prepared, prepared.work / "two", num_processes=2)
+    for name, value in one.network.state_dict().items():
+        torch.testing.assert_close(two.network.state_dict()[name], value, rtol=2e-3, atol=2e-4)
+    for column in ("loss", "validation_score"):  # 17 and 2 designs: shards of unequal size
+        np.testing.assert_allclose(history_two[column], history_one[column], rtol=1e-3)
+
+
+RUN_AND_DIE = """
+import os, signal, sys
+from simulgen_pipeline.training import checkpoints, worker
+
+save, killed_at = checkpoints.Checkpoints.save, int(sys.argv.pop())
+
+def save_and_die(self, epoch, content):
+    save(self, epoch, content)
+    if self.stage == "stage-%d" % (killed_at // 10) and epoch == killed_at % 10:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+checkpoints.Checkpoints.save = save_and_die
+worker.main()
+"""
+
+
+@pytest.mark.parametrize(("stage", "epoch"), [(0, 3), (0, 6), (1, 1)])
+def test_a_training_killed_by_sigkill_goes_on_to_the_same_bits(
+    prepared: Any,
+    stage: int,
+    epoch: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from simulgen_pipeline.training import launch
+
+    undisturbed, _ = train(prepared, prepared.work / "undisturbed")
+    script = tmp_path / "run_and_die.py"
+    script.write_text(RUN_AND_DIE)
+    plain = launch.torchrun_command
+
+    def dying(folder: Path, engine: EngineConfig, num_processes: int) -> list[str]:
+        command = plain(folder, engine, num_processes)
+        place = command.index("simulgen_pipeline.training.worker")
+        worker = [str(script), *command[place + 1 :], str(10 * stage + epoch)]
+        return [*command[: place - 1], *worker]  # without -m: a file, not a module
+
+    with monkeypatch.context() as patched:
+        patched.setattr(launch, "torchrun_command", dying)
+        with pytest.raises(TrainingError, match="goes on from the last checkpoint"):
+            train(prepared, prepared.work / "killed")
+    with caplog.at_level("INFO"):
+        resumed, history = train(prepared, prepared.work / "killed")
+    assert f"resumed from the checkpoint after epoch {epoch}" in caplog.text
+    assert equal_weights(undisturbed, resumed)
+    assert history["epoch"].tolist() == list(range(1, 10))
+
+
+def test_workers_end_when_their_launcher_is_killed(prepared: Any, tmp_path: Path) -> None:
+    """torchrun puts workers into sessions of their own, so no signal reaches them."""
+    script = tmp_path / "launcher.py"
+    script.write_text(
+        "import pickle, sys\n"
+        "from test_training_processes import train\n"
+        "from pathlib import Path\n"
+        "prepared = pickle.load(open(sys.argv[1], 'rb'))\n"
+        "train(prepared, Path(sys.argv[2]), {'training': {'num_epochs': 100000}})\n"
+    )
+    import pickle
+
+    (tmp_path / "prepared.pkl").write_bytes(pickle.dumps(prepared))
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    launcher = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "prepared.pkl"), str(prepared.work)],
+        env=environment,
+    )
+    try:
+        family = wait_for(lambda: workers_of(launcher.pid), 60)
+        launcher.send_signal(signal.SIGKILL)
+        launcher.wait()
+        wait_for(lambda: not [p for p in family if is_alive(p)], 30)
+    finally:
+        launcher.kill()
+
+
+def workers_of(pid: int) -> list[psutil.Process]:
+    """torchrun and its workers, once there are any."""
+    family = psutil.Process(pid).children(recursive=True)
+    return family if len(family) >= 2 else []
+
+
+def is_alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def wait_for(condition: Callable[[], Any], seconds: float) -> Any:
+    """The condition's value as soon as it is true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.2)
+    raise AssertionError(f"not within {seconds} s")
+
+
+def test_a_second_run_on_the_same_work_folder_says_so_and_stops(prepared: Any) -> None:
+    from filelock import FileLock
+
+    train(prepared, prepared.work)
+    (folder,) = prepared.work.iterdir()
+    with FileLock(folder / ".lock"), pytest.raises(TrainingError, match="Another run is training"):
+        train(prepared, prepared.work)
+
+
+def test_a_diverging_training_names_epoch_batch_and_term(prepared: Any) -> None:
+    with pytest.raises(TrainingError, match=r"not finite in epoch \d+, batch \d+") as error:
+        train(
+            prepared,
+            prepared.work,
+            {"training": {"num_epochs": 4, "learning_rate": 1e30, "gradient_clip": 1e30}},
+        )
+    assert "Lower the learning rate" in str(error.value)
+    assert "process 0" in str(error.value)
+    assert "Traceback" in str(error.value)
+
+
+def test_early_stopping_ends_training_and_keeps_the_best_epoch(prepared: Any) -> None:
+    patient, _ = train(prepared, prepared.work / "a", {"training": {"num_epochs": 30}})
+    optimisation = {"num_epochs": 30, "patience": 0.04, "learning_rate": 0.2}
+    _, history = train(prepared, prepared.work / "b", {"training": optimisation})
+    assert len(history) < 30 + 15
+    assert patient is not None
+
+
+def test_field_posterior_and_absolute_losses_train_too(prepared: Any) -> None:
+    for loss in ("mae", "huber"):
+        _, history = train(
+            prepared,
+            prepared.work,
+            {"posterior": "field", "loss": loss, "relative_loss": False},
+        )
+        assert len(history) == 6
+        assert history["reconstruction"].iloc[-1] < history["reconstruction"].iloc[0]
+        assert history["validation_reconstruction_error"].notna().any()
+
+
+def test_lazy_and_preloaded_data_give_the_same_bits(prepared: Any) -> None:
+    results = []
+    for memory in ("preload", "lazy"):
+        vae, _ = fit_vae(
+            prepared.channels,
+            prepared.designs,
+            prepared.split,
+            prepared.representation,
+            prepared.design_scaler,
+            VaeConfig(**SMALL),
+            EngineConfig(),
+            memory,  # type: ignore[arg-type]
+            prepared.work / memory,
+            prepared.logs,
+        )
+        results.append(vae)
+    assert equal_weights(*results)
+
+
+def test_a_conditioner_learns_and_leaves_the_vae_alone(prepared: Any) -> None:
+    vae, _ = train(prepared, prepared.work / "vae", {"training": {"num_epochs": 40}})
+    before = {name: value.clone() for name, value in vae.network.state_dict().items()}
+    latents = vae.encode(prepared.channels.read(range(24)))
+    config = {"filters": (16,), "num_members": 2, "training": {"num_epochs": 40, "batch_size": 5}}
+    conditioner, history = fit_conditioner(
+        prepared.channels,
+        prepared.designs,
+        latents,
+        vae,
+        ConditionerConfig(**config),  # type: ignore[arg-type]
+        EngineConfig(),
+        "auto",
+        prepared.work / "conditioner",
+        prepared.logs,
+    )
+    assert len(conditioner.latents(prepared.designs, vae)) == 2
+    error = history["validation_prediction_error"].dropna()
+    assert error.iloc[-1] < 0.7 * error.iloc[0]
+    for name, value in vae.network.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_tensorboard_has_every_term(prepared: Any) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(prepared, prepared.work)
+    (run,) = (prepared.logs / "vae").iterdir()
+    events = EventAccumulator(str(run))
+    events.Reload()
+    wanted = {"loss", "reconstruction", "kl_main", "kl_level_1", "kl_weight", "learning_rate"}
+    assert wanted <= set(events.Tags()["scalars"])
+    assert [event.step for event in events.Scalars("loss")] == list(range(1, 10))
+
+
+def test_finished_work_is_taken_up_and_cleared_only_afterwards(
+    prepared: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    from simulgen_pipeline.training.launch import clear_finished
+
+    first, _ = train(prepared, prepared.work)
+    with caplog.at_level("INFO"):
+        again, _ = train(prepared, prepared.work)
+    assert "trained to the end" in caplog.text
+    assert equal_weights(first, again)
+    (folder,) = prepared.work.iterdir()
+    assert load_file(folder / "weights.safetensors")
+    clear_finished(prepared.work)
+    assert list(prepared.work.iterdir()) == []
+
+
+def equal_weights(a: Any, b: Any) -> bool:
+    """Whether two trained VAEs have the same bits."""
+    left, right = a.network.state_dict(), b.network.state_dict()
+    return all(torch.equal(value, right[name]) for name, value in left.items())
