@@ -53,7 +53,7 @@ def cli() -> None:
 def summary(truth: Path | None) -> None:
     """Errors of the newest surrogate, and where its pictures are."""
     with KedroSession.create() as session:
-        catalog = session.load_context().catalog
+        catalog = session.load_context().catalog  # type: ignore[attr-defined]
         try:
             click.echo(summarise(catalog, truth))
         except (DataError, DatasetError) as error:

@@ -1,4 +1,4 @@
-"""What happens around every run: parameters are checked first, and a manifest is written at the end."""
+"""What happens around every run: parameters are checked first, a manifest is written last."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class ProjectHooks:
         if "work_folder" in pipeline.inputs():
             clear_finished(catalog.load("work_folder"))
         if self._checked.plots == "show":
-            _show([catalog[name] for name in sorted(pipeline.all_outputs()) if _is_plot(name)])
+            for name in sorted(filter(_is_plot, pipeline.all_outputs())):
+                _show(catalog[name])
 
     @hook_impl
     def on_pipeline_error(
@@ -81,9 +82,9 @@ def _is_plot(name: str) -> bool:
     return name.startswith(PLOT_PREFIX)
 
 
-def _show(plots: list[AbstractVersionedDataset[Any, Any]]) -> None:
-    """Open pictures in the system's viewer."""
-    for plot in plots:
+def _show(plot: object) -> None:
+    """Open the newest version of a picture in the system's viewer."""
+    if isinstance(plot, AbstractVersionedDataset):
         path = Path(plot.list_versions()[0])
         if not webbrowser.open(path.as_uri()):
             logger.warning("No viewer was found to show %s", path)

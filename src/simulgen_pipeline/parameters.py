@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .data.config import DataConfig
 from .models.baselines import BaselineConfig
-from .pipelines.demo_data.study import DemoDataConfig
+from .pipelines.demo_data.config import DemoDataConfig
 from .pipelines.prediction.config import PredictionConfig
 from .training.config import ConditionerConfig, EngineConfig, VaeConfig
 
@@ -52,7 +52,10 @@ def _explain(problem: dict[str, Any]) -> str:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         known = ", ".join(sorted(_known_beside(problem["loc"])))
-        return f"- {name}: there is no such parameter, expected one of {known}; got {problem['input']!r}"
+        return (
+            f"- {name}: there is no such parameter, expected one of {known}; "
+            f"got {problem['input']!r}"
+        )
     message = problem["msg"].removeprefix("Value error, ")
     return f"- {name}: {message}; got {problem['input']!r}"
 
@@ -62,6 +65,7 @@ def _known_beside(location: tuple[Any, ...]) -> list[str]:
     model: type[BaseModel] = Parameters
     for part in location[:-1]:
         annotation = model.model_fields[part].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        assert isinstance(annotation, type)
+        assert issubclass(annotation, BaseModel)
         model = annotation
     return list(model.model_fields)

@@ -47,8 +47,8 @@ def _error_table(metrics: dict[str, Any]) -> str:
     for part, figures in metrics.get("uncertainty", {}).items():
         if "coverage_90" in figures:
             lines.append(
-                f"The prediction's 90% intervals hold for {figures['coverage_90']:.0%} of the {part} "
-                f"values."
+                f"The prediction's 90% intervals hold for {figures['coverage_90']:.0%} of the "
+                f"{part} values."
             )
     return "\n".join(lines)
 

@@ -194,5 +194,6 @@ def _as_table_or_array(
         return np.asarray(designs, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"Designs must be a table or an array of numbers [num_designs, num_parameters]: {error}."
+            f"Designs must be a table or an array [num_designs, num_parameters] of numbers: "
+            f"{error}."
         ) from error

@@ -1,4 +1,4 @@
-"""Fitted objects on disk: a folder with `config.json` (plain values) and `state.safetensors` (arrays).
+"""Fitted objects on disk: a folder with `config.json` and `state.safetensors`.
 
 No pickle is involved, so that a folder from a stranger can be loaded without running its code.
 """

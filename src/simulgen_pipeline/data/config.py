@@ -51,7 +51,7 @@ class DataConfig(BaseModel):
     split: SplitConfig = SplitConfig()
     field_scaling: Literal["centred", "min_max"] = Field(
         "centred",
-        description="centred: mean of each node, one scale for all; min_max: each node to [-0.7, 0.7]",
+        description="centred: mean of each node, one scale; min_max: each node to [-0.7, 0.7]",
     )
     design_scaling: Literal["auto", "linear", "log"] = Field(
         "auto", description="log10 of columns that are positive and span a decade (auto)"

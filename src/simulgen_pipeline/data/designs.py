@@ -43,13 +43,13 @@ def read_designs(path: Path) -> pd.DataFrame:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
-            rows = {reader.line_num: [cell.strip() for cell in cells] for cells in reader}
+            numbered = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path} is not a readable CSV file: {error}. Expected comma-separated numbers, one row "
-            f"per design, with a header row or none."
+            f"{path} is not a readable CSV file: {error}. Expected comma-separated numbers, one "
+            f"row per design, with a header row or none."
         ) from error
-    rows = {line: _without_empty_end(cells) for line, cells in rows.items() if any(cells)}
+    rows = {line: _without_empty_end(cells) for line, cells in numbered if any(cells)}
     first = next(iter(rows.values()), [])
     names = [f"p{i + 1}" for i in range(len(first))]
     if not _is_numeric(first):
@@ -114,8 +114,9 @@ def _parse(path: Path, table: pd.DataFrame) -> pd.DataFrame:
         given = table.iloc[row, column]
         shown = f"'{given}'" if given else "nothing"
         raise DataError(
-            f"{path}, line {lines[row]}, column '{table.columns[column]}': expected a finite number, "
-            f"found {shown}.{_hint([given])} Correct it, or remove the column if it is no parameter."
+            f"{path}, line {lines[row]}, column '{table.columns[column]}': expected a finite "
+            f"number, found {shown}.{_hint([given])} Correct it, or remove the column if it is no "
+            f"parameter."
         )
     return numbers
 
@@ -139,8 +140,8 @@ def match_designs(
     """
     if len(table) != num_designs:
         raise DataError(
-            f"There are {num_designs} simulations and {len(table)} designs. Expected one design per "
-            f"simulation: add or remove rows, or check that both files are of the same study."
+            f"There are {num_designs} simulations and {len(table)} designs. Expected one design "
+            f"per simulation: add or remove rows, or check that both files are of the same study."
         )
     has_ids = table.index.name == ID_COLUMN
     if has_ids and design_ids is not None:
@@ -148,8 +149,8 @@ def match_designs(
         if missing:
             raise DataError(
                 f"{len(missing)} simulations have no design with their id, the first is "
-                f"'{missing[0]}'; the designs' ids look like '{table.index[0]}'. Make the ids agree, "
-                f"or remove the id column to match by order."
+                f"'{missing[0]}'; the designs' ids look like '{table.index[0]}'. Make the ids "
+                f"agree, or remove the id column to match by order."
             )
         table = table.loc[list(design_ids)]
     elif not has_ids:

@@ -1,4 +1,4 @@
-"""Simulation fields in their canonical HDF5 form: a lazy handle to read them, functions to write them.
+"""Simulation fields in their canonical HDF5 form: a lazy handle to read, functions to write.
 
 Shapes: N designs, T time steps, M nodes (values per time step), d space dimensions.
 

@@ -82,8 +82,8 @@ class PodBasis:
         if num_modes == 0 or num_modes > self.max_modes:
             num_modes = min(self.max_modes, len(eigenvalues))
             logger.warning(
-                "%d POD modes leave out %.2g of the snapshots' energy, more than the tolerance %.2g: "
-                "raise vae.pod.max_modes if the reconstruction is not good enough.",
+                "%d POD modes leave out %.2g of the snapshots' energy, more than the tolerance "
+                "%.2g: raise vae.pod.max_modes if the reconstruction is not good enough.",
                 num_modes,
                 lost[num_modes - 1],
                 self.tolerance,

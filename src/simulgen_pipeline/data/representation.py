@@ -19,7 +19,7 @@ from .scaling import FieldScaler
 
 
 class FieldRepresentation:
-    """Physical fields (n, T, M) to channels (n, T, C) and back: a fitted scaler, then a basis or none."""
+    """Physical fields (n, T, M) to channels (n, T, C) and back: a scaler, then a basis or none."""
 
     def __init__(self, scaler: FieldScaler, basis: PodBasis | None) -> None:
         self.scaler, self.basis = scaler, basis
@@ -57,7 +57,7 @@ class FieldRepresentation:
         outside = float(offset @ offset - inside @ inside)
         values = channels.astype(np.float64) + inside / unit
         squared = np.square(values).sum(axis=(1, 2)) + channels.shape[1] * outside / unit**2
-        return np.sqrt(np.maximum(squared, 0.0))
+        return np.asarray(np.sqrt(np.maximum(squared, 0.0)))
 
     def config(self) -> Config:
         return {

@@ -24,7 +24,7 @@ DesignScaling = Literal["auto", "linear", "log"]
 
 # Range of min-max scaled fields.
 MIN_MAX_RANGE = (-0.7, 0.7)
-# Spread, relative to the largest mean, below which all nodes are taken as constant: rounding errors.
+# Spread, relative to the largest mean, that is rounding: all nodes are then taken as constant.
 SMALLEST_SPREAD = 1e-12
 # How far beyond the training range, relative to its width, a design is taken as inside it.
 RANGE_TOLERANCE = 1e-6
@@ -33,8 +33,8 @@ RANGE_TOLERANCE = 1e-6
 class FieldScaler:
     """Affine scaling of fields, scaled = (field - offset_) / scale_, fitted in one streaming pass.
 
-    `centred`: each node's mean over training designs and times, and one scale for all nodes, so that
-    a squared error of scaled fields is a squared error of fields. `min_max`: each node's extremes
+    `centred`: each node's mean over training designs and times, and one scale for all nodes, so
+    that a squared error of scaled fields is a squared error of fields. `min_max`: each node's extremes
     are mapped to [-0.7, 0.7]; a node that is constant in training keeps scale 1.
 
     Attributes:

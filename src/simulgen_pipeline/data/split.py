@@ -1,4 +1,4 @@
-"""The one division of designs into training, validation and test parts that every stage respects."""
+"""The one division of designs into training, validation and test that every stage respects."""
 
 from __future__ import annotations
 

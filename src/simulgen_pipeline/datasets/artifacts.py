@@ -1,4 +1,4 @@
-"""Datasets for fitted objects: folders of JSON and safetensors, versioned, written whole or not at all."""
+"""Datasets for fitted objects: versioned folders, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class ArtifactDataset(AbstractVersionedDataset[A, A], Generic[A]):
             folder = Path(self._get_load_path())
         except VersionNotFoundError as error:
             raise DatasetError(
-                f"There is no trained {self._filepath.name} in {self._filepath} yet. Train one first: "
-                f"kedro run --pipeline=full_vae."
+                f"There is no trained {self._filepath.name} in {self._filepath} yet. Train one "
+                f"first: kedro run --pipeline=full_vae."
             ) from error
         artifact: A = load_artifact(self.kind, folder)
         return artifact

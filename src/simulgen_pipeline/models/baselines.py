@@ -22,9 +22,9 @@ from scipy.spatial.distance import pdist
 from simulgen_pipeline.data.artifact import Config, State, join_states, part_of
 from simulgen_pipeline.data.errors import DataError
 
-from . import gaussian_process, radial_basis
+from . import radial_basis
 from .cross_validation import Folds
-from .gaussian_process import Fitted, ModeProcesses
+from .mode_processes import Completed, ModeProcesses, choose_kind, fit_further_modes
 from .radial_basis import RadialBasis
 from .trajectory_pod import FieldReader, TrajectoryPod
 
@@ -33,8 +33,10 @@ Float64 = NDArray[np.float64]
 logger = logging.getLogger(__name__)
 
 POD_RBF, POD_GPR = "pod_rbf", "pod_gpr"
-# Modes that get processes at a time, and the share of the error that a group has to take away.
-MODE_GROUP, WORTHWHILE = 16, 2e-3
+# Fewer designs are tuned sooner than other processes have started.
+FEWEST_DESIGNS_FOR_JOBS = 100
+# Less than this share of the energy is lost to round-off, more to a limit.
+ROUND_OFF = 1e-10
 
 
 class BaselineConfig(BaseModel):
@@ -106,7 +108,7 @@ class Baselines:
             rows: (n,) the designs in `reader` to fit.
             designs: (n, P) their parameters, scaled to comparable ranges.
             config: limits of the cost.
-            num_jobs: threads; the result does not depend on it.
+            num_jobs: processes; the result does not depend on it.
 
         Raises:
             DataError: fewer than three distinct designs, fields that are all the same, or values
@@ -136,8 +138,10 @@ class Baselines:
 
         tuned = slice(config.max_tuning_designs)
         folds = Folds.split(points[tuned], coefficients[tuned], norms[tuned], config.num_folds)
+        if len(folds.points) < FEWEST_DESIGNS_FOR_JOBS:
+            num_jobs = 1
         rbf, rbf_errors = _fit_rbf(folds, num_jobs)
-        gpr, theta, errors = _fit_gpr(folds, rbf_errors, config, num_jobs)
+        gpr, completed = _fit_gpr(folds, rbf_errors, config, num_jobs)
         report = {
             "num_parameters": designs.shape[1],
             "ignored_parameters": np.flatnonzero(np.ptp(designs, axis=0) == 0).tolist(),
@@ -145,17 +149,21 @@ class Baselines:
             "num_designs": len(distinct),
             "num_tuning_designs": len(folds.points),
             "num_modes": len(pod.modes_),
+            "lost_energy": pod.lost_energy_,
             POD_RBF: {"num_designs": min(len(points), config.max_rbf_designs), **rbf},
             POD_GPR: {"num_designs": min(len(points), config.max_gp_designs), **gpr},
         }
+        report["limits_reached"] = _limits_reached(report, config)
         _log(report)
         state = {
             **inputs,
             "points": points,
             "coefficients": coefficients,
             "rbf_std": pod.root_mean_square(rbf_errors),
-            "theta": theta,
-            "variance_beyond": np.mean(np.square(errors[:, len(theta) :]), axis=0),
+            "theta": completed.theta,
+            "other_variances": np.mean(
+                np.square(completed.errors[:, len(completed.theta) :]), axis=0
+            ),
         }
         return cls(pod, report, state)
 
@@ -183,15 +191,14 @@ class Baselines:
         if model != POD_GPR:
             raise DataError(f"Expected one of {', '.join(self.names)}, got '{model}'.")
         mean, variance = self._processes.predict(points)
-        beyond = np.broadcast_to(
-            self._state["variance_beyond"], (len(points), len(self._state["variance_beyond"]))
-        )
-        rest = np.zeros_like(beyond)
-        if self.report[POD_GPR]["beyond"] == POD_RBF:
-            rest = self._rbf(points)[:, mean.shape[1] :]
+        other_variances = np.tile(self._state["other_variances"], (len(points), 1))
+        others = np.zeros_like(other_variances)
+        if self.report[POD_GPR]["other_modes"] == POD_RBF:
+            others = self._rbf(points)[:, mean.shape[1] :]
         return BaselinePrediction(
-            self._pod.inverse_transform(np.hstack([mean, rest])),
-            self._pod.spread(np.hstack([variance, beyond])),
+            *self._pod.inverse_transform_with_std(
+                np.hstack([mean, others]), np.hstack([variance, other_variances])
+            )
         )
 
     def config(self) -> Config:
@@ -230,7 +237,8 @@ def _fit_inputs(designs: Float64, most: int) -> State:
 
 def _points(designs: Float64, inputs: State) -> Float64:
     """Designs (q, P) as kernels see them: centred, in units of the median distance."""
-    return np.asarray((designs[:, inputs["columns"]] - inputs["centre"]) / inputs["distance"])
+    points = (designs[:, inputs["columns"]] - inputs["centre"]) / inputs["distance"]
+    return np.ascontiguousarray(points)
 
 
 def _fit_rbf(folds: Folds, num_jobs: int) -> tuple[Config, Float64]:
@@ -241,47 +249,36 @@ def _fit_rbf(folds: Folds, num_jobs: int) -> tuple[Config, Float64]:
 
 def _fit_gpr(
     folds: Folds, rbf_errors: Float64, config: BaselineConfig, num_jobs: int
-) -> tuple[Config, Float64, Float64]:
-    """Report, theta (G, P + 1), and held-out errors (n, R) with those of the modes beyond G.
-
-    Modes get processes, a group after the other, for as long as that is worth its cost.
-    """
-    kind, fitted, candidates = gaussian_process.choose(folds, config.max_length_scales, num_jobs)
-    most = min(config.max_gp_modes, folds.coefficients.shape[1])
-    fitted = Fitted(fitted.theta[:most], fitted.errors[:, :most])
-    beyond, errors = _completed(fitted, folds, rbf_errors)
-    while len(fitted.theta) < most:
-        before = folds.score(errors)
-        group = min(MODE_GROUP, most - len(fitted.theta))
-        fitted = gaussian_process.extend(fitted, folds, kind, group, num_jobs)
-        beyond, errors = _completed(fitted, folds, rbf_errors)
-        if folds.score(errors) > (1 - WORTHWHILE) * before:
-            break
-    num_modes = len(fitted.theta)
+) -> tuple[Config, Completed]:
+    kind, leading, candidates = choose_kind(folds, config.max_length_scales, num_jobs)
+    others = {POD_RBF: rbf_errors, "mean": folds.coefficients}
+    completed = fit_further_modes(leading, folds, kind, others, config.max_gp_modes, num_jobs)
+    num_modes = len(completed.theta)
     energies = np.square(folds.coefficients).sum(axis=0)
     report = {
         **kind._asdict(),
         "num_modes": num_modes,
         "energy": float(energies[:num_modes].sum() / energies.sum()),
-        "beyond": beyond,
-        "limited": num_modes == config.max_gp_modes < len(energies),
-        "error": folds.score(errors),
+        "other_modes": completed.others,
+        "error": folds.score(completed.errors),
         "candidates": candidates,
     }
-    return report, fitted.theta, errors
+    return report, completed
 
 
-def _completed(fitted: Fitted, folds: Folds, rbf_errors: Float64) -> tuple[str | None, Float64]:
-    """What predicts modes without a process best, and all held-out errors (n, R) then."""
-    num_modes = len(fitted.theta)
-    if num_modes == folds.coefficients.shape[1]:
-        return None, fitted.errors
-    choices = {
-        name: np.hstack([fitted.errors, others[:, num_modes:]])
-        for name, others in ((POD_RBF, rbf_errors), ("mean", folds.coefficients))
+def _limits_reached(report: Config, config: BaselineConfig) -> list[str]:
+    """Names of the limits that made a baseline use less than there is."""
+    num_designs, num_modes, gpr = report["num_designs"], report["num_modes"], report[POD_GPR]
+    num_inputs = report["num_parameters"] - len(report["ignored_parameters"])
+    reached = {
+        "max_tuning_designs": num_designs > config.max_tuning_designs,
+        "max_rbf_designs": num_designs > config.max_rbf_designs,
+        "max_gp_designs": num_designs > config.max_gp_designs,
+        "max_gp_modes": gpr["num_modes"] == config.max_gp_modes < num_modes,
+        "max_length_scales": num_inputs > config.max_length_scales,
+        "max_bytes": report["lost_energy"] > ROUND_OFF,
     }
-    best = min(choices, key=lambda name: folds.score(choices[name]))
-    return best, choices[best]
+    return [name for name, is_reached in reached.items() if is_reached]
 
 
 def _log(report: Config) -> None:
@@ -299,3 +296,5 @@ def _log(report: Config) -> None:
             report[name]["error"],
             report["num_tuning_designs"],
         )
+    if report["limits_reached"]:
+        logger.info("Limits of the baselines reached: %s", ", ".join(report["limits_reached"]))

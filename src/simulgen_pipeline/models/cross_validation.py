@@ -54,8 +54,9 @@ def run_parallel(
 ) -> list[Result]:
     """A module's function applied to each of the arguments, in order, in some processes.
 
-    Processes, as SciPy's LAPACK holds the interpreter's lock. Linear algebra has one thread in each,
-    so that jobs don't compete for cores and results don't depend on the number of jobs.
+    Processes, as SciPy's LAPACK holds the interpreter's lock. Linear algebra has one thread in
+    each: jobs don't compete for cores, and results don't depend on the number of jobs.
     """
     with threadpool_limits(1), parallel_config("loky", inner_max_num_threads=1):
-        return list(Parallel(num_jobs)(delayed(function)(*values) for values in arguments))
+        run = Parallel(n_jobs=num_jobs, max_nbytes=None)
+        return list(run(delayed(function)(*values) for values in arguments))

@@ -1,33 +1,31 @@
-"""Gaussian processes from designs to POD coefficients: one per mode, chosen by cross-validation.
+"""Gaussian process regression of one quantity: likelihood, its maximum, held-out errors, posterior.
 
-Shapes: n designs, q designs asked for, P inputs, G modes.
+Shapes: n designs, q designs asked for, P inputs.
 
-A process is that of scikit-learn's `GaussianProcessRegressor` with an amplitude times a Matern
+The process is that of scikit-learn's `GaussianProcessRegressor` with an amplitude times a Matern
 correlation plus white noise (a test compares them). Here the gradient of the likelihood costs a
 matrix product instead of n x n x P differences, which makes the fit about ten times faster.
+
+`theta` (P + 1,) holds the logarithms of the length scales, in the units of the points, and of the
+noise's variance relative to the amplitude.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
 from scipy.optimize import minimize
 
-from .cross_validation import Folds, run_parallel
-
 Float64 = NDArray[np.float64]
 Covariance = Literal["matern_1.5", "matern_2.5", "squared_exponential"]
 
-# Covariances are compared on the leading modes, which hold most of the field.
-NUM_COMPARED_MODES = 8
-# Starts and bounds of length scales, in median distances, and of the noise's variance relative to
-# the amplitude, whose lower bound is also the jitter that keeps factorisations stable.
-SCALE_STARTS, SCALE_BOUNDS = (0.3, 1.0, 3.0, 10.0), (0.05, 1e3)
-NOISE_STARTS, NOISE_BOUNDS = (1e-8, 1e-3), (1e-12, 10.0)
+# Of length scales, for points in units of their median distance, and of the relative noise, whose
+# lower bound is also the jitter that keeps factorisations stable.
+SCALE_BOUNDS, NOISE_BOUNDS = (0.05, 1e3), (1e-12, 10.0)
+# Loose tolerances stop on the plateau where all is noise.
 OPTIONS = {"maxiter": 200, "ftol": 1e-9, "gtol": 1e-4}
 
 
@@ -62,10 +60,30 @@ def _factor(correlation: Float64, theta: Float64) -> Float64:
     return np.asarray(cholesky(noisy, lower=True, overwrite_a=True, check_finite=False))
 
 
-def _condition(
+class Conditioned(NamedTuple):
+    """Cholesky factor (n, n) of k + noise I, weights (k + noise I)^-1 y (n,), best amplitude."""
+
+    factor: Float64
+    weights: Float64
+    amplitude: float
+
+    @property
+    def log_likelihood(self) -> float:
+        """Logarithm of the marginal likelihood of the targets."""
+        constant = len(self.weights) * (np.log(2 * np.pi * self.amplitude) + 1)
+        return float(-0.5 * constant - np.log(np.diag(self.factor)).sum())
+
+
+def _conditioned(factor: Float64, target: Float64) -> Conditioned:
+    weights = cho_solve((factor, True), target, check_finite=False)
+    amplitude = max(float(target @ weights) / len(target), np.finfo(np.float64).tiny)
+    return Conditioned(factor, weights, amplitude)
+
+
+def condition(
     theta: Float64, points: Float64, target: Float64, covariance: Covariance
-) -> tuple[Float64, Float64]:
-    """Cholesky factor (n, n) and weights (n,) of a process given its target.
+) -> Conditioned:
+    """A process given its targets (n,) at points (n, P).
 
     Noise that suited fewer designs may be below the round-off of more: it is raised until enough.
     """
@@ -73,11 +91,11 @@ def _condition(
     correlation = _correlation(covariance, scaled, scaled).value
     while True:
         try:
-            factor = _factor(correlation, theta)
+            return _conditioned(_factor(correlation, theta), target)
         except np.linalg.LinAlgError:
+            if theta[-1] > np.log(NOISE_BOUNDS[1]):  # more noise than signal cannot be round-off
+                raise
             theta = np.append(theta[:-1], theta[-1] + np.log(10))
-        else:
-            return factor, cho_solve((factor, True), target, check_finite=False)
 
 
 def log_marginal_likelihood(
@@ -86,37 +104,21 @@ def log_marginal_likelihood(
     """Log marginal likelihood at the best amplitude, and its gradient.
 
     With the covariance s^2 (k + noise I), the best s^2 is y' (k + noise I)^-1 y / n (Rasmussen &
-    Williams 2006, equations 5.8 and 5.9).
-
-    Args:
-        theta: (P + 1,) logarithms of the length scales and of the relative noise.
-        points: (n, P).
-        target: (n,).
-        covariance: which correlation k is.
+    Williams 2006, equations 5.8 and 5.9). The gradient is with respect to theta.
     """
     scaled = points / np.exp(theta[:-1])
     correlation = _correlation(covariance, scaled, scaled)
     try:
-        factor = _factor(correlation.value, theta)
+        given = _conditioned(_factor(correlation.value, theta), target)
     except np.linalg.LinAlgError:
         return -1e25, np.zeros_like(theta)
-    value, weights, amplitude = _likelihood(factor, target)
-    inverse = lapack.dpotri(factor, lower=1)[0]
+    inverse = lapack.dpotri(given.factor, lower=1)[0]
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    outer = np.outer(weights, weights / amplitude) - inverse
+    outer = np.outer(given.weights, given.weights / given.amplitude) - inverse
     slopes = outer * correlation.slope
     # sum_ij slopes_ij (x_ip - x_jp)^2 / 2 for every p, without the n x n x P differences.
     scales = slopes.sum(axis=1) @ np.square(scaled) - (scaled * (slopes @ scaled)).sum(axis=0)
-    return value, np.append(scales, 0.5 * np.exp(theta[-1]) * np.trace(outer))
-
-
-def _likelihood(factor: Float64, target: Float64) -> tuple[float, Float64, float]:
-    """Log marginal likelihood, weights (n,) and the best amplitude."""
-    n = len(target)
-    weights = cho_solve((factor, True), target, check_finite=False)
-    amplitude = max(float(target @ weights) / n, np.finfo(np.float64).tiny)
-    value = -0.5 * n * (np.log(2 * np.pi * amplitude) + 1) - np.log(np.diag(factor)).sum()
-    return float(value), weights, amplitude
+    return given.log_likelihood, np.append(scales, 0.5 * np.exp(theta[-1]) * np.trace(outer))
 
 
 class Kind(NamedTuple):
@@ -153,7 +155,7 @@ def fit_theta(
         return -value, -np.append(scales, gradient[-1])
 
     def height(theta: Float64) -> float:
-        return _likelihood(_condition(theta, points, target, kind.covariance)[0], target)[0]
+        return condition(theta, points, target, kind.covariance).log_likelihood
 
     bounds = np.log([SCALE_BOUNDS] * num_scales + [NOISE_BOUNDS])
     ends = []
@@ -177,122 +179,32 @@ def held_out_errors(
     Rasmussen & Williams 2006, section 5.4.2, with folds instead of single designs: the errors e of
     a fold f solve (K^-1)_ff e = (K^-1 y)_f.
     """
-    factor, weights = _condition(theta, points, target, covariance)
-    inverse = cho_solve((factor, True), np.eye(len(factor)), check_finite=False)
+    given = condition(theta, points, target, covariance)
+    inverse = cho_solve((given.factor, True), np.eye(len(target)), check_finite=False)
     errors = np.empty_like(target)
     for fold in held_out:
-        errors[fold] = np.linalg.solve(inverse[np.ix_(fold, fold)], weights[fold])
+        errors[fold] = np.linalg.solve(inverse[np.ix_(fold, fold)], given.weights[fold])
     return errors
 
 
-class Fitted(NamedTuple):
-    """Theta (G, P + 1) and held-out errors (n, G) of the leading modes."""
-
-    theta: Float64
-    errors: Float64
-
-
-def _fit_mode(
-    folds: Folds, mode: int, kind: Kind, start_groups: list[list[Float64]]
+def posterior(
+    theta: Float64,
+    points: Float64,
+    covariance: Covariance,
+    conditioned: Conditioned,
+    new_points: Float64,
 ) -> tuple[Float64, Float64]:
-    mean, scale = _standardisation(folds.coefficients[:, mode])
-    target = (folds.coefficients[:, mode] - mean) / scale
-    theta = fit_theta(folds.points, target, kind, start_groups)
-    errors = held_out_errors(theta, folds.points, target, kind.covariance, folds.held_out)
-    return theta, scale * errors
-
-
-def choose(
-    folds: Folds, max_length_scales: int, num_jobs: int
-) -> tuple[Kind, Fitted, list[dict[str, Any]]]:
-    """The kind of least cross-validated error on the leading modes, which hold most of the field.
+    """Mean and variance, noise included, both (q,) (Rasmussen & Williams 2006, algorithm 2.1).
 
     Args:
-        folds: the designs.
-        max_length_scales: inputs up to which each may have a length scale of its own.
-        num_jobs: processes.
-
-    Returns:
-        It, what was fitted, and each kind with its `error` on these modes.
+        theta: (P + 1,).
+        points: (n, P) that the process is conditioned on.
+        covariance: which correlation.
+        conditioned: on the targets at the points.
+        new_points: (q, P).
     """
-    num_inputs, num_modes = folds.points.shape[1], folds.coefficients.shape[1]
-    modes = range(min(NUM_COMPARED_MODES, num_modes))
-    scalings = [False] * (num_inputs > 1) + [True] * (num_inputs <= max_length_scales)
-    kinds = [Kind(covariance, own) for covariance in get_args(Covariance) for own in scalings]
-    starts = [
-        [np.log([scale] * num_inputs + [noise]) for scale in SCALE_STARTS] for noise in NOISE_STARTS
-    ]
-    leading = folds._replace(coefficients=folds.coefficients[:, : len(modes)])
-    jobs = [(leading, mode, kind, starts) for kind in kinds for mode in modes]
-    results = run_parallel(_fit_mode, jobs, num_jobs)
-    fitted = [
-        _joined(results[first : first + len(modes)]) for first in range(0, len(jobs), len(modes))
-    ]
-    scores = [folds.score(candidate.errors) for candidate in fitted]
-    table = [{**kind._asdict(), "error": score} for kind, score in zip(kinds, scores, strict=True)]
-    best = int(np.argmin(scores))
-    return kinds[best], fitted[best], table
-
-
-def extend(fitted: Fitted, folds: Folds, kind: Kind, num_modes: int, num_jobs: int) -> Fitted:
-    """Fit the next modes; each starts from the theta that suits it best of the last ones.
-
-    Modes next to each other are alike, which reaches higher likelihoods than any fixed start.
-    """
-    first = len(fitted.theta)
-    modes = range(first, min(first + num_modes, folds.coefficients.shape[1]))
-    starts = [list(fitted.theta[-num_modes:])]
-    results = run_parallel(_fit_mode, [(folds, mode, kind, starts) for mode in modes], num_jobs)
-    added = _joined(results)
-    return Fitted(np.vstack([fitted.theta, added.theta]), np.hstack([fitted.errors, added.errors]))
-
-
-def _joined(results: list[tuple[Float64, Float64]]) -> Fitted:
-    thetas, errors = zip(*results, strict=True)
-    return Fitted(np.stack(thetas), np.stack(errors, axis=1))
-
-
-class ModeProcesses:
-    """Gaussian processes of the modes with constant means, conditioned on designs.
-
-    Args:
-        covariance: the correlation, common to all modes.
-        theta: (G, P + 1) logarithms of length scales and relative noise.
-        points: (n, P) inputs, centred, in units of their median distance.
-        coefficients: (n, G).
-    """
-
-    def __init__(
-        self, covariance: Covariance, theta: Float64, points: Float64, coefficients: Float64
-    ) -> None:
-        self.covariance, self.theta, self.points = covariance, theta, points
-        self.mean, self.scale = _standardisation(coefficients)
-        self.targets = (coefficients - self.mean) / self.scale
-
-    @cached_property
-    def _conditioned(self) -> list[tuple[Float64, Float64]]:
-        """Computed at the first prediction: whoever loads a surrogate may never ask for one."""
-        return [
-            _condition(theta, self.points, target, self.covariance)
-            for theta, target in zip(self.theta, self.targets.T, strict=True)
-        ]
-
-    def predict(self, points: Float64) -> tuple[Float64, Float64]:
-        """Mean and variance, noise included, of the coefficients of points (q, P); both (q, G)."""
-        mean = np.empty((len(points), len(self.theta)))
-        variance = np.empty_like(mean)
-        for mode, (factor, weights) in enumerate(self._conditioned):
-            scales, noise = np.exp(self.theta[mode, :-1]), np.exp(self.theta[mode, -1])
-            across = _correlation(self.covariance, points / scales, self.points / scales).value
-            mean[:, mode] = across @ weights
-            half = solve_triangular(factor, across.T, lower=True, check_finite=False)
-            explained = np.square(half).sum(axis=0)
-            amplitude = self.targets[:, mode] @ weights / len(weights)
-            variance[:, mode] = amplitude * (noise + np.maximum(1 - explained, 0.0))
-        return self.mean + self.scale * mean, np.square(self.scale) * variance
-
-
-def _standardisation(coefficients: Float64) -> tuple[Float64, Float64]:
-    """Mean and standard deviation (G,) over designs; 1 where there is no deviation."""
-    scale = coefficients.std(axis=0)
-    return coefficients.mean(axis=0), np.where(scale > 0, scale, 1.0)
+    scales, noise = np.exp(theta[:-1]), np.exp(theta[-1])
+    across = _correlation(covariance, new_points / scales, points / scales).value
+    half = solve_triangular(conditioned.factor, across.T, lower=True, check_finite=False)
+    unexplained = np.maximum(1 - np.square(half).sum(axis=0), 0.0)
+    return across @ conditioned.weights, conditioned.amplitude * (noise + unexplained)

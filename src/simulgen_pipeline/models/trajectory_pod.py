@@ -173,18 +173,27 @@ class TrajectoryPod:
         fields += self.mean_
         return fields.reshape(-1, *self.field_shape_)
 
-    def spread(self, variances: Float64) -> NDArray[np.float32]:
-        """Standard deviation (q, T, M) of fields whose coefficients have independent variances.
+    def inverse_transform_with_std(
+        self, coefficients: Float64, variances: Float64
+    ) -> tuple[Float64, NDArray[np.float32]]:
+        """Fields and standard deviations of coefficients with independent variances, in one pass.
 
         Args:
-            variances: (q, R) of the coefficients.
+            coefficients: (q, R) means.
+            variances: (q, R).
+
+        Returns:
+            Both (q, T, M), in physical units.
         """
-        largest = variances.max(axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
-        relative = (variances / largest).astype(np.float32)
-        std = np.empty((len(variances), len(self.mean_)), np.float32)
+        fields = np.empty((len(coefficients), len(self.mean_)))
+        std = np.empty(fields.shape, np.float32)
         for chunk in self._chunks():
-            std[:, chunk] = np.sqrt(relative @ np.square(self.modes_[:, chunk]))
-        return (std * np.sqrt(largest)).astype(np.float32).reshape(-1, *self.field_shape_)
+            modes = self.modes_[:, chunk].astype(np.float64)
+            fields[:, chunk] = coefficients @ modes
+            std[:, chunk] = np.sqrt(variances @ np.square(modes, out=modes))
+        fields += self.mean_
+        shape = (-1, *self.field_shape_)
+        return fields.reshape(shape), std.reshape(shape)
 
     def root_mean_square(self, residuals: Float64) -> NDArray[np.float32]:
         """Root mean square (T, M) over designs of fields without the mean.
@@ -196,7 +205,7 @@ class TrajectoryPod:
         for chunk in self._chunks():
             fields = residuals @ self.modes_[:, chunk].astype(np.float64)
             result[chunk] = np.sqrt(np.mean(np.square(fields), axis=0))
-        return result.reshape(self.field_shape_)
+        return np.asarray(result.reshape(self.field_shape_))
 
     def _chunks(self) -> Iterator[slice]:
         size = max(1, CHUNK_VALUES // len(self.modes_))

@@ -142,8 +142,8 @@ class VaeConfig(_Frozen):
     hierarchical_latent_size: int = Field(8, ge=1)
     posterior: Literal["design", "field"] = Field(
         "design",
-        description="what the decoder's latents come from in training: a posterior given the design, "
-        "the encoder learning by wake-sleep afterwards; or the encoder's posterior given the field",
+        description="what the decoder's latents come from in training: a posterior given the "
+        "design, the encoder learning by wake-sleep afterwards; or the encoder's posterior",
     )
     encoder_epochs: float = Field(
         0.3, gt=0, description="epochs of the encoder's own training, per epoch of the decoder's"

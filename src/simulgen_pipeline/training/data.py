@@ -29,7 +29,7 @@ class TrainingData:
         designs: scaled parameters (N, P).
         norms: Frobenius norm of each design's field in channel units (N,).
         latents: all latents of each design, or None.
-        memory: `preload`, `lazy`, or `auto`, which preloads what takes a quarter of the free memory.
+        memory: `preload`, `lazy`, or `auto`: preload what fits a quarter of the free memory.
     """
 
     def __init__(

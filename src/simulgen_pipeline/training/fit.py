@@ -1,4 +1,4 @@
-"""Training a VAE or a conditioner: from prepared data to a trained model, in processes of their own.
+"""Training a VAE or a conditioner: prepared data to a trained model, in processes of their own.
 
 Shapes: N designs, T time steps, C channels, P parameters.
 """

@@ -1,4 +1,4 @@
-"""A training job: all that determines a trained model, as plain values and arrays in a work folder."""
+"""A training job: all that determines a trained model, as values and arrays in a work folder."""
 
 from __future__ import annotations
 

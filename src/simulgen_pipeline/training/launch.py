@@ -25,7 +25,7 @@ from torch import Tensor
 from simulgen_pipeline.data.fields import open_fields
 
 from .config import EngineConfig
-from .device import choose_num_processes, threads_per_process
+from .device import choose_num_processes, thread_environment
 from .errors import TrainingError
 from .job import HISTORY_FILE, WEIGHTS_FILE, Arrays, Job, job_key, write_job
 from .worker import ERROR_FILE, LOG_MARK
@@ -112,7 +112,6 @@ def torchrun_command(folder: Path, engine: EngineConfig, num_processes: int) -> 
 def _run(folder: Path, engine: EngineConfig, num_processes: int) -> None:
     for old in folder.glob(ERROR_FILE.format(rank="*")):
         old.unlink()
-    threads = str(threads_per_process(num_processes))
     tail: deque[str] = deque(maxlen=NUM_TAIL_LINES)
     with subprocess.Popen(
         torchrun_command(folder, engine, num_processes),
@@ -120,7 +119,7 @@ def _run(folder: Path, engine: EngineConfig, num_processes: int) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env={"OMP_NUM_THREADS": threads, **os.environ},
+        env=thread_environment(num_processes) | os.environ,
     ) as process:
         try:
             with _sigterm_as_exit():

@@ -19,7 +19,7 @@ EPSILON = 1e-8
 def squared_relative_error(
     error: Float[Tensor, "B T C"], norms: Float[Tensor, " B"]
 ) -> Float[Tensor, " B"]:
-    """Squared relative L2 error of each design: ||error||^2 / norm^2, over all times and channels."""
+    """Squared relative L2 error of each design, ||error||^2 / norm^2 over times and channels."""
     return error.float().square().sum(dim=(1, 2)) / norms.square()
 
 
@@ -35,10 +35,10 @@ def reconstruction_loss(
     Args:
         error: predicted minus true channels.
         norms: Frobenius norm of each design's whole field, in channel units.
-        loss: `mse` is the same in any orthonormal basis; `mae`, `smooth_l1` and `huber` are not, and
-            are taken over nodes.
-        relative: divide errors by the root mean square of the design's field; of `mse` then take the
-            root, which gives the relative L2 error.
+        loss: `mse` is the same in any orthonormal basis; `mae`, `smooth_l1` and `huber` are not,
+            and are taken over nodes.
+        relative: divide errors by the root mean square of the design's field; of `mse` then take
+            the root, which gives the relative L2 error.
         lift: modes that take an error in POD coefficients to nodes; None if channels are nodes.
     """
     if loss == "mse" and relative:

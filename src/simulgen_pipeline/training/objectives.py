@@ -1,7 +1,7 @@
 """What is minimised: modules whose forward gives the terms of each design's loss.
 
-Shapes: B batch, T time steps, C channels, M nodes, P parameters, Z main latent, H latent of a level,
-Q all latents.
+Shapes: B batch, T time steps, C channels, M nodes, P parameters, Z main latent, H latent of a
+level, Q all latents.
 
 A forward returns a dictionary of (B,) terms; the one called `loss` is minimised, the others are
 logged. `validate` gives (B,) figures of merit; the one called `score` chooses the best model, the

@@ -1,4 +1,4 @@
-"""What a training shows while it runs: log lines and TensorBoard curves, from the main process only."""
+"""What a training shows while it runs: log lines and TensorBoard curves, from one process."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ from .config import KlAnnealing, OptimisationConfig
 def learning_rate(step: int, num_steps: int, config: OptimisationConfig) -> float:
     """Linear warm-up, then cosine annealing with warm restarts (Loshchilov & Hutter 2017).
 
-    The first period is `first_period` of the steps after warm-up; each further one is twice as long.
+    The first period is `first_period` of the steps after warm-up; each further one is twice as
+    long.
     """
     num_warm_up = round(config.warm_up * num_steps)
     if step < num_warm_up:

@@ -1,7 +1,8 @@
-"""A training process, started by torchrun: `python -m simulgen_pipeline.training.worker FOLDER PID`.
+"""A training process, which torchrun starts with the arguments FOLDER PID.
 
-FOLDER is the job's work folder, PID the launcher's process: a worker ends when that is gone, because
-torchrun puts its workers into sessions of their own, where no signal to the launcher reaches them.
+FOLDER is the job's work folder, PID the launcher's process: a worker ends when that is gone,
+because torchrun puts its workers into sessions of their own, where no signal to the launcher
+reaches them.
 """
 
 from __future__ import annotations

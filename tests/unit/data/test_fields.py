@@ -126,9 +126,8 @@ def test_blocks_cover_rows_once_in_order_and_within_bounds(
 
 
 def test_blocks_go_one_by_one_when_a_design_is_larger_than_a_block(write_pulse: Write) -> None:
-    assert [len(rows) for rows, _ in SimulationFields(write_pulse()).blocks(max_bytes=1)] == [
-        1
-    ] * 24
+    blocks = SimulationFields(write_pulse()).blocks(max_bytes=1)
+    assert [len(rows) for rows, _ in blocks] == [1] * 24
 
 
 def test_ranges_select_values_and_restrict_the_mesh(
@@ -261,9 +260,14 @@ def test_a_writer_that_fails_leaves_an_earlier_file_as_it_was(tmp_path: Path) ->
     path = tmp_path / "values.h5"
     with new_hdf5_file(path) as file:
         file["x"] = 1
-    with pytest.raises(KeyboardInterrupt), new_hdf5_file(path) as file:
-        file["x"] = 2
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with new_hdf5_file(path) as file:
+            file["x"] = 2
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     with h5py.File(path) as file:
         assert file["x"][()] == 1
     assert list(tmp_path.iterdir()) == [path]

@@ -364,6 +364,20 @@ def test_the_fingerprint_is_that_of_the_selection(tmp_path: Path, pulse: SimpleN
     assert whole.fingerprint == part.fingerprint
 
 
+@pytest.mark.parametrize("num_per_block", [1, 7])
+def test_neither_fingerprint_nor_error_depend_on_the_size_of_blocks(
+    tmp_path: Path, pulse: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, num_per_block: int
+) -> None:
+    path = write_array(tmp_path / "study.npy", pulse.fields)
+    once = ingest(path, ALL).fingerprint
+    num_bytes = 8 * 12 * 30 * num_per_block
+    monkeypatch.setattr("simulgen_pipeline.data.ingest.BLOCK_BYTES", num_bytes)
+    assert ingest(path, ALL).fingerprint == once
+    np.testing.assert_array_equal(ingested(path).read(range(24)), pulse.fields)
+    pulse.fields[17, 8, 5] = np.nan
+    assert_says(refusal(write_array(path, pulse.fields)), "at design 17", "time step 8", "node 5")
+
+
 @pytest.mark.parametrize("position", [(0, 0, 0), (11, 5, 17), (23, 11, 29)], ids=str)
 def test_any_changed_value_changes_the_fingerprint(
     tmp_path: Path, pulse: SimpleNamespace, position: tuple[int, int, int]

@@ -76,6 +76,18 @@ def test_norms_are_those_of_the_physical_fields_in_channel_units(
     np.testing.assert_allclose(norms, expected, rtol=1e-5)
 
 
+def test_norms_count_a_mean_field_that_the_basis_does_not_hold() -> None:
+    rng = np.random.default_rng(0)
+    mean, modes = 5 * rng.normal(size=40), rng.normal(size=(2, 40))
+    fields = mean + rng.normal(size=(16, 6, 2)) @ modes
+    representation = fit(fields, "centred", reduced=True, tolerance=1e-12)
+    assert representation.num_channels == 2
+    assert unit_of(representation) > 2 * representation.scaler.scale_[0]
+    norms = representation.norms(representation.transform(fields))
+    expected = np.linalg.norm(fields.reshape(16, -1), axis=1) / unit_of(representation)
+    np.testing.assert_allclose(norms, expected, rtol=1e-6)
+
+
 def test_a_relative_error_of_channels_is_one_of_physical_fields(
     pulse: SimpleNamespace, reduced: bool
 ) -> None:

@@ -67,7 +67,7 @@ def test_fields_come_back_from_scaling(pulse: SimpleNamespace, scaling: FieldSca
 
 def test_a_mean_far_from_zero_does_not_lose_the_spread() -> None:
     spread = np.random.default_rng(0).normal(size=(20, 4, 3))
-    scaler = FieldScaler("centred").fit([block for block in 1e6 + spread.reshape(10, 2, 4, 3)])
+    scaler = FieldScaler("centred").fit(list(1e6 + spread.reshape(10, 2, 4, 3)))
     assert scaler.scale_[0] == pytest.approx(np.sqrt(spread.var(axis=(0, 1)).mean()), rel=1e-6)
 
 

@@ -77,6 +77,18 @@ def test_a_residual_block_without_its_branch_is_the_identity() -> None:
     torch.testing.assert_close(block(x), x)
 
 
+def test_steering_shifts_scales_and_gates_the_branch() -> None:
+    block = ResidualBlock(4, 6)
+    assert block.steer is not None
+    nn.init.zeros_(block.steer.weight)
+    nn.init.normal_(block.steer.bias)
+    shift, scale, gate = block.steer.bias.chunk(3)
+    x = torch.randn(2, 5, 4)
+    branch = F.layer_norm(block.convolution(x), (4,)) * (1 + scale) + shift
+    expected = x + (1 + gate) * block.project(torch.sin(2 * block.expand(branch)))
+    torch.testing.assert_close(block(x, torch.randn(2, 6)), expected)
+
+
 def test_steering_differs_from_design_to_design() -> None:
     block = ResidualBlock(4, 6)
     x = torch.randn(1, 5, 4).expand(2, -1, -1)

@@ -44,10 +44,9 @@ def test_preset_2_is_the_default_and_the_fields_own_defaults() -> None:
 def test_every_preset_is_valid_and_its_own(preset: int) -> None:
     config = VaeConfig(preset=preset)
     assert config.preset == preset
-    others = [
-        VaeConfig(preset=i).model_dump(exclude={"preset"}) for i in range(1, 6) if i != preset
-    ]
-    assert config.model_dump(exclude={"preset"}) not in others
+    values = config.model_dump(exclude={"preset"})
+    for other in PRESETS.keys() - {preset}:
+        assert VaeConfig(preset=other).model_dump(exclude={"preset"}) != values
 
 
 @pytest.mark.parametrize("preset", [1, 2, 3, 4, 5])

@@ -1,6 +1,7 @@
 """Learning rate and KL weight as functions of progress, against closed forms and PyTorch."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -100,7 +101,7 @@ def test_the_kl_weight_has_its_ends_and_its_midpoint(progress: float, expected: 
 def test_the_kl_weight_rises_monotonically_without_jumps() -> None:
     weights = [kl_weight(i / 1000, ANNEALING) for i in range(1001)]
     assert weights == sorted(weights)
-    steepest = max(b - a for a, b in zip(weights, weights[1:], strict=False))
+    steepest = max(b - a for a, b in pairwise(weights))
     assert steepest == pytest.approx(0.999 * math.pi / 2 / 500, rel=1e-3)
 
 

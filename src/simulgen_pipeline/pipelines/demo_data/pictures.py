@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from simulgen_pipeline.pipelines.demo_data.config import DemoDataConfig
 from simulgen_pipeline.pipelines.demo_data.heat import (
     PLATE_CONDUCTIVITY,
     PLATE_WIDTH,
@@ -25,7 +26,6 @@ from simulgen_pipeline.pipelines.demo_data.heat import (
 )
 from simulgen_pipeline.pipelines.demo_data.study import (
     DESIGN_RANGES,
-    DemoDataConfig,
     scan_design,
 )
 

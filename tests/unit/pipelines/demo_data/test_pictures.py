@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import fsolve
 
 from simulgen_pipeline.pipelines.demo_data import heat, pictures, study
+from simulgen_pipeline.pipelines.demo_data.config import DemoDataConfig
 
 TOLERANCE = heat.ScanDesign(
     scan_height_mm=0.02,
@@ -18,10 +19,10 @@ TOLERANCE = heat.ScanDesign(
     beam_radius_mm=0.01,
     inclusion_x_mm=0.02,
 )
-CONFIG = study.DemoDataConfig(num_designs=12)
+CONFIG = DemoDataConfig(num_designs=12)
 
 
-def levels(design_row: int, config: study.DemoDataConfig = CONFIG) -> NDArray[np.float64]:
+def levels(design_row: int, config: DemoDataConfig = CONFIG) -> NDArray[np.float64]:
     """Colour levels (rows, columns, 3) of one design's picture."""
     designs, _ = study.sample_designs(config)
     return np.asarray(pictures.draw_design(designs.iloc[design_row], config), dtype=float)
@@ -92,7 +93,7 @@ def test_small_change_of_the_radius_shows_on_both_edges_of_the_line() -> None:
 
 
 def test_picture_is_an_rgb_square_with_up_on_top() -> None:
-    config = study.DemoDataConfig(num_designs=12, image_size=64)
+    config = DemoDataConfig(num_designs=12, image_size=64)
     designs, _ = study.sample_designs(config)
     row = designs.iloc[0].copy()
     row["scan_height_mm"], row["scan_angle_deg"] = 26.0, 0.0

@@ -8,10 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from simulgen_pipeline.pipelines.demo_data import heat, study
+from simulgen_pipeline.pipelines.demo_data.config import DemoDataConfig
 
-SMALL = study.DemoDataConfig(
-    num_designs=6, num_held_back=3, num_times=5, num_substeps=2, num_nodes=300
-)
+SMALL = DemoDataConfig(num_designs=6, num_held_back=3, num_times=5, num_substeps=2, num_nodes=300)
 
 
 def test_designs_lie_in_the_box_and_have_unique_ids() -> None:
@@ -26,7 +25,7 @@ def test_designs_lie_in_the_box_and_have_unique_ids() -> None:
 
 
 def test_each_parameter_is_spread_evenly() -> None:
-    designs, _ = study.sample_designs(study.DemoDataConfig(num_designs=50))
+    designs, _ = study.sample_designs(DemoDataConfig(num_designs=50))
     for name, (low, high) in study.DESIGN_RANGES.items():
         strata = np.floor(50 * (designs[name] - low) / (high - low) + 1e-3)  # rounded decimals
         assert strata.clip(0, 49).nunique() >= 49
@@ -76,7 +75,7 @@ def test_fields_follow_the_designs_of_the_table_also_from_csv() -> None:
 
 def test_config_refuses_unknown_names_and_changes() -> None:
     with pytest.raises(ValidationError, match="num_design"):
-        study.DemoDataConfig.model_validate({"num_design": 3})
+        DemoDataConfig.model_validate({"num_design": 3})
     with pytest.raises(ValidationError, match="frozen"):
         SMALL.num_designs = 3  # type: ignore[misc]
-    assert all(field.description for field in study.DemoDataConfig.model_fields.values())
+    assert all(field.description for field in DemoDataConfig.model_fields.values())

@@ -1,0 +1,336 @@
+"""Every pipeline once for real, as a user runs it, in a copy of the project."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from simulgen_pipeline import Surrogate
+
+PROJECT = Path(__file__).parents[2]
+ERRORS = {"relative_l2_mean", "relative_l2_max", "rmse", "mae", "r2"}
+
+
+class Project:
+    """A copy of the project in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("conf", "src"):
+            shutil.copytree(PROJECT / name, folder / name)
+        for name in ("pyproject.toml", ".telemetry"):
+            shutil.copy(PROJECT / name, folder)
+        (folder / "conf/local").mkdir(exist_ok=True)
+
+    def kedro(self, *arguments: str, fails: bool = False) -> str:
+        """Run a command; its output."""
+        environment = {**os.environ, "DO_NOT_TRACK": "1", "COLUMNS": "1000"}
+        result = subprocess.run(
+            [sys.executable, "-m", "kedro", *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=600,
+        )
+        output = result.stdout + result.stderr
+        assert (result.returncode != 0) == fails, output
+        return output
+
+    def versions(self, place: str) -> list[str]:
+        """Versions of a dataset, newest last."""
+        folder = self.folder / place
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    def newest(self, place: str) -> Path:
+        """The newest version of a dataset."""
+        version = self.versions(place)[-1]
+        return self.folder / place / version / Path(place).name
+
+    def json(self, place: str) -> Any:
+        return json.loads(self.newest(place).read_text())
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with demo data, trained by `full_vae`."""
+    project = Project(tmp_path_factory.mktemp("project"))
+    project.kedro("run", "--pipeline=demo_data", "--env=smoke")
+    project.kedro("run", "--pipeline=full_vae", "--env=smoke")
+    return project
+
+
+def test_full_vae_writes_every_dataset_and_clears_its_work(project: Project) -> None:
+    for place in (
+        "02_intermediate/split.json",
+        "03_primary/field_scaler",
+        "03_primary/design_scaler",
+        "04_feature/latents.h5",
+        "06_models/vae",
+        "06_models/conditioner",
+        "06_models/surrogate",
+        "08_reporting/metrics.json",
+        "08_reporting/run_manifest.json",
+        "08_reporting/plot_over_time.png",
+        "08_reporting/plot_over_mesh.png",
+        "08_reporting/plot_latents.png",
+        "08_reporting/plot_vae_losses.png",
+    ):
+        assert project.newest(f"data/{place}").exists(), place
+    work = project.folder / "data/06_models/_work"
+    assert list(work.iterdir()) == []
+    with h5py.File(project.newest("data/04_feature/latents.h5")) as file:
+        assert file["main"].shape == (40, 32)
+        assert file["hierarchical"].shape == (40, 2, 8)
+        assert file["design_ids"].asstr()[0] == "design_0000"
+
+
+def test_metrics_have_the_promised_form_and_finite_values(project: Project) -> None:
+    metrics = project.json("data/08_reporting/metrics.json")
+    assert metrics["num_designs"] == {"train": 28, "validation": 4, "test": 8}
+    for kind in ("reconstruction", "prediction"):
+        assert metrics[kind].keys() == {"train", "validation", "test"}
+        for errors in metrics[kind].values():
+            assert errors.keys() == ERRORS
+            assert np.isfinite(list(errors.values())).all()
+    for model in ("pod_rbf", "pod_gpr"):
+        assert metrics["baselines"][model].keys() == {"validation", "test"}
+    assert metrics["uncertainty"]["test"].keys() == {
+        "coverage_90",
+        "coverage_90_active",
+        "mean_width",
+        "interval_score",
+        "error_rank_correlation",
+    }
+    assert metrics["champion"] in ("vae", "pod_rbf", "pod_gpr")
+
+
+def test_metrics_are_those_of_the_stored_surrogate_on_the_test_designs(project: Project) -> None:
+    surrogate = Surrogate.load(project.newest("data/06_models/surrogate"))
+    designs = pd.read_csv(project.folder / "data/01_raw/designs.csv")
+    rows = project.json("data/02_intermediate/split.json")["test"]
+    with h5py.File(project.folder / "data/01_raw/simulations.h5") as file:
+        true = file["fields"][:][rows].astype(np.float64)
+    predicted = surrogate.predict(designs.iloc[rows]).fields
+    error = np.sqrt(((predicted - true) ** 2).sum((1, 2)) / (true**2).sum((1, 2)))
+    stored = project.json("data/08_reporting/metrics.json")["prediction"]["test"]
+    assert stored["relative_l2_mean"] == pytest.approx(error.mean(), rel=1e-5)
+    assert stored["relative_l2_max"] == pytest.approx(error.max(), rel=1e-5)
+
+
+def test_manifest_names_every_version(project: Project) -> None:
+    manifest = project.json("data/08_reporting/run_manifest.json")
+    version = project.versions("data/06_models/vae")[-1]
+    assert manifest["run_id"] == version
+    assert manifest["status"] == "success"
+    assert manifest["saved"]["vae"] == version
+    assert manifest["saved"]["metrics"] == version
+    assert manifest["loaded"]["simulations"].endswith("data/01_raw/simulations.h5")
+    assert manifest["parameters"]["vae"]["training"]["num_epochs"] == 8
+
+
+def test_conditioner_only_trains_no_vae(project: Project) -> None:
+    before = project.versions("data/06_models/vae")
+    output = project.kedro("run", "--pipelines=conditioner_only", "--env=smoke")
+    assert project.versions("data/06_models/vae") == before
+    assert "vae decoder: epoch" not in output
+    manifest = project.json("data/08_reporting/run_manifest.json")
+    assert manifest["loaded"]["vae"] == before[-1]
+    assert "vae" not in manifest["saved"]
+    assert {"conditioner", "surrogate", "metrics"} <= manifest["saved"].keys()
+    named = project.kedro(
+        "run", "--pipelines=conditioner_only", "--env=smoke", f"--load-versions=vae:{before[0]}"
+    )
+    assert "Completed node: evaluate" in named
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ("data.split.seed=5", "trained on another split"),
+        ("simulations=OTHER", "trained on other simulations"),
+    ],
+)
+def test_conditioner_only_refuses_other_data_and_another_split(
+    project: Project, parameters: str, message: str
+) -> None:
+    other = project.folder / "other.h5"
+    if not other.exists():
+        shutil.copy(project.folder / "data/01_raw/simulations.h5", other)
+        with h5py.File(other, "a") as file:
+            file["fields"][3, 2, 1] += 1.0
+    output = project.kedro(
+        "run",
+        "--pipelines=conditioner_only",
+        "--env=smoke",
+        f"--params={parameters.replace('OTHER', str(other))}",
+        fails=True,
+    )
+    assert message in output
+
+
+def test_predict_and_the_python_class_give_the_same_numbers(
+    project: Project, tmp_path: Path
+) -> None:
+    project.kedro("run", "--pipelines=predict", "--env=smoke")
+    copied = tmp_path / "surrogate"
+    shutil.copytree(project.newest("data/06_models/surrogate"), copied)
+    designs = pd.read_csv(project.folder / "data/01_raw/new_designs.csv")
+    prediction = Surrogate.load(copied).predict(designs)
+    with h5py.File(project.newest("data/07_model_output/predictions.h5")) as file:
+        np.testing.assert_array_equal(file["fields"][:], prediction.fields)
+        np.testing.assert_array_equal(file["std"][:], prediction.std)
+        assert file["design_ids"].asstr()[:].tolist() == designs["id"].tolist()
+        assert file["fields"].attrs["units"] == "K"
+        assert file["coordinates"].shape == (400, 2)
+        assert (file["std"][:] > 0).any()
+
+
+def test_predict_needs_no_training_data(project: Project, tmp_path: Path) -> None:
+    elsewhere = Project(tmp_path)
+    target = tmp_path / "data/06_models/surrogate"
+    shutil.copytree(project.folder / "data/06_models/surrogate", target)
+    (tmp_path / "designs.csv").write_text(
+        (project.folder / "data/01_raw/new_designs.csv").read_text()
+    )
+    elsewhere.kedro("run", "--pipelines=predict", "--params=new_designs=designs.csv")
+    with h5py.File(elsewhere.newest("data/07_model_output/predictions.h5")) as file:
+        assert np.isfinite(file["fields"][:]).all()
+
+
+def test_predict_warns_of_a_design_outside_the_training_range(
+    project: Project, tmp_path: Path
+) -> None:
+    designs = pd.read_csv(project.folder / "data/01_raw/new_designs.csv")
+    designs.loc[0, "scan_speed_mm_s"] = 100.0
+    designs.to_csv(tmp_path / "outside.csv", index=False)
+    output = project.kedro(
+        "run", "--pipelines=predict", f"--params=new_designs={tmp_path / 'outside.csv'}"
+    )
+    assert "outside the training range in column 'scan_speed_mm_s'" in output
+
+
+def test_predictions_can_be_fed_back_as_simulations(project: Project) -> None:
+    if not project.versions("data/07_model_output/predictions.h5"):
+        project.kedro("run", "--pipelines=predict")
+    path = project.newest("data/07_model_output/predictions.h5")
+    output = project.kedro(
+        "run",
+        "--env=smoke",
+        "--nodes=ingest_simulations,ingest_designs",
+        f"--params=simulations={path},designs=data/01_raw/new_designs.csv",
+    )
+    assert "Completed node: ingest_designs" in output
+
+
+@pytest.mark.parametrize("pipeline", ["demo_data", "full_vae", "conditioner_only", "predict"])
+def test_unknown_names_are_refused_before_any_node_runs(project: Project, pipeline: str) -> None:
+    output = project.kedro(
+        "run",
+        f"--pipelines={pipeline}",
+        "--params=simulation=x,vea.preset=3,vae.training.epochs=3,data.split.sed=1,vae.preset=9",
+        fails=True,
+    )
+    for name in ("simulation", "vea", "vae.training.epochs", "data.split.sed"):
+        assert f"- {name}: there is no such parameter" in output
+    assert "- vae.preset" in output
+    assert "got 9" in output
+    assert "Running node" not in output
+
+
+def test_params_and_config_together_are_refused(project: Project, tmp_path: Path) -> None:
+    config = tmp_path / "run.yml"
+    config.write_text("run:\n  params:\n    plots: 'off'\n")
+    output = project.kedro(
+        "run", "--pipelines=predict", f"--config={config}", "--params=plots=save", fails=True
+    )
+    assert "cannot be used together" in output
+    assert "Running node" not in output
+
+
+def test_plots_off_draws_nothing(project: Project) -> None:
+    before = project.versions("data/08_reporting/plot_latents.png")
+    project.kedro("run", "--nodes=draw_latents", "--params=plots=off")
+    assert project.versions("data/08_reporting/plot_latents.png") == before
+
+
+def test_demo_data_is_left_alone_when_it_is_there_and_never_overwrites(project: Project) -> None:
+    raw = project.folder / "data/01_raw"
+    stamp = (raw / "simulations.h5").stat().st_mtime_ns
+    project.kedro("run", "--pipelines=demo_data", "--env=smoke")
+    assert (raw / "simulations.h5").stat().st_mtime_ns == stamp
+    original = (raw / "designs.csv").read_text()
+    try:
+        (raw / "designs.csv").write_text("a,b\n1,2\n")
+        output = project.kedro("run", "--pipelines=demo_data", "--env=smoke", fails=True)
+        assert "was not written by demo_data" in output
+        assert (raw / "designs.csv").read_text() == "a,b\n1,2\n"
+    finally:
+        (raw / "designs.csv").write_text(original)
+
+
+def test_a_missing_file_is_one_clear_error(project: Project) -> None:
+    output = project.kedro("run", "--params=simulations=nowhere.h5", fails=True)
+    assert "There are no simulations at" in output
+    assert "nowhere.h5" in output
+    assert "Traceback" not in output
+
+
+def test_summary_compares_with_the_truth(project: Project) -> None:
+    project.kedro("run", "--pipelines=predict", "--env=smoke")
+    output = project.kedro("summary", "--truth=data/01_raw/new_simulations.h5")
+    assert "VAE prediction" in output
+    assert "new_0000" in output
+    assert "plot_over_mesh" in output
+
+
+def test_kedro_viz_builds_with_every_dataset_in_a_layer(project: Project) -> None:
+    project.kedro("viz", "build", "--include-previews")
+    lineage = json.loads((project.folder / "build/api/main").read_text())
+    layers = lineage["layers"]
+    assert layers == [
+        "raw",
+        "intermediate",
+        "primary",
+        "feature",
+        "models",
+        "model_output",
+        "reporting",
+    ]
+    without = [
+        node["name"]
+        for node in lineage["nodes"]
+        if node["type"] == "data" and node.get("layer") is None
+    ]
+    assert without == []
+
+
+def test_no_result_depends_on_the_fields_of_a_test_design(project: Project, tmp_path: Path) -> None:
+    """Other fields for a test design change no scaler, basis, weight, or calibration."""
+    row = project.json("data/02_intermediate/split.json")["test"][0]
+    other = tmp_path / "simulations.h5"
+    shutil.copy(project.folder / "data/01_raw/simulations.h5", other)
+    with h5py.File(other, "a") as file:
+        file["fields"][row] = 1e3 * np.random.default_rng(0).random(file["fields"].shape[1:])
+    leaked = Project(tmp_path / "leaked")
+    shutil.copytree(project.folder / "data/01_raw", leaked.folder / "data/01_raw")
+    leaked.kedro("run", "--env=smoke", f"--params=simulations={other}")
+    first = project.versions("data/06_models/vae")[0]
+    for name in ("conditioner", "baselines", "surrogate", "vae"):
+        ours = project.folder / f"data/06_models/{name}/{first}/{name}/state.safetensors"
+        theirs = leaked.newest(f"data/06_models/{name}") / "state.safetensors"
+        assert ours.read_bytes() == theirs.read_bytes(), name
+    for name in ("field_scaler", "design_scaler", "representation"):
+        ours = project.folder / f"data/03_primary/{name}/{first}/{name}/state.safetensors"
+        theirs = leaked.newest(f"data/03_primary/{name}") / "state.safetensors"
+        assert ours.read_bytes() == theirs.read_bytes(), name
