@@ -1,5 +1,7 @@
 # SimulGen Pipeline: `make demo` and `make test` need Python 3.11+ and make, nothing else.
 export DO_NOT_TRACK := 1
+# Threads that wait asleep: spinning ones are slow on a machine that others use too.
+export OMP_WAIT_POLICY := PASSIVE
 
 PYTHON ?= python3
 VENV := .venv

@@ -56,4 +56,3 @@ class DataConfig(BaseModel):
     design_scaling: Literal["auto", "linear", "log"] = Field(
         "auto", description="log10 of columns that are positive and span a decade (auto)"
     )
-    image_size: int = Field(256, ge=8, description="pictures are resized to this square [pixels]")

@@ -34,8 +34,8 @@ class FieldScaler:
     """Affine scaling of fields, scaled = (field - offset_) / scale_, fitted in one streaming pass.
 
     `centred`: each node's mean over training designs and times, and one scale for all nodes, so
-    that a squared error of scaled fields is a squared error of fields. `min_max`: each node's extremes
-    are mapped to [-0.7, 0.7]; a node that is constant in training keeps scale 1.
+    that a squared error of scaled fields is a squared error of fields. `min_max`: each node's
+    extremes are mapped to [-0.7, 0.7]; a node that is constant in training keeps scale 1.
 
     Attributes:
         offset_, scale_: (M,) in the field's units.

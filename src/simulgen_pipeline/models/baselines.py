@@ -24,7 +24,7 @@ from simulgen_pipeline.data.errors import DataError
 
 from . import radial_basis
 from .cross_validation import Folds
-from .mode_processes import Completed, ModeProcesses, choose_kind, fit_further_modes
+from .mode_processes import Completed, ModeProcesses, choose_kind, complete, fit_further_modes
 from .radial_basis import RadialBasis
 from .trajectory_pod import FieldReader, TrajectoryPod
 
@@ -35,8 +35,6 @@ logger = logging.getLogger(__name__)
 POD_RBF, POD_GPR = "pod_rbf", "pod_gpr"
 # Fewer designs are tuned sooner than other processes have started.
 FEWEST_DESIGNS_FOR_JOBS = 100
-# Less than this share of the energy is lost to round-off, more to a limit.
-ROUND_OFF = 1e-10
 
 
 class BaselineConfig(BaseModel):
@@ -153,7 +151,7 @@ class Baselines:
             POD_RBF: {"num_designs": min(len(points), config.max_rbf_designs), **rbf},
             POD_GPR: {"num_designs": min(len(points), config.max_gp_designs), **gpr},
         }
-        report["limits_reached"] = _limits_reached(report, config)
+        report["limits_reached"] = _limits_reached(report, config, pod)
         _log(report)
         state = {
             **inputs,
@@ -251,8 +249,8 @@ def _fit_gpr(
     folds: Folds, rbf_errors: Float64, config: BaselineConfig, num_jobs: int
 ) -> tuple[Config, Completed]:
     kind, leading, candidates = choose_kind(folds, config.max_length_scales, num_jobs)
-    others = {POD_RBF: rbf_errors, "mean": folds.coefficients}
-    completed = fit_further_modes(leading, folds, kind, others, config.max_gp_modes, num_jobs)
+    fitted = fit_further_modes(leading, folds, kind, config.max_gp_modes, num_jobs)
+    completed = complete(fitted, folds, {POD_RBF: rbf_errors, "mean": folds.coefficients})
     num_modes = len(completed.theta)
     energies = np.square(folds.coefficients).sum(axis=0)
     report = {
@@ -266,7 +264,7 @@ def _fit_gpr(
     return report, completed
 
 
-def _limits_reached(report: Config, config: BaselineConfig) -> list[str]:
+def _limits_reached(report: Config, config: BaselineConfig, pod: TrajectoryPod) -> list[str]:
     """Names of the limits that made a baseline use less than there is."""
     num_designs, num_modes, gpr = report["num_designs"], report["num_modes"], report[POD_GPR]
     num_inputs = report["num_parameters"] - len(report["ignored_parameters"])
@@ -276,7 +274,7 @@ def _limits_reached(report: Config, config: BaselineConfig) -> list[str]:
         "max_gp_designs": num_designs > config.max_gp_designs,
         "max_gp_modes": gpr["num_modes"] == config.max_gp_modes < num_modes,
         "max_length_scales": num_inputs > config.max_length_scales,
-        "max_bytes": report["lost_energy"] > ROUND_OFF,
+        "max_bytes": pod.limited_,
     }
     return [name for name, is_reached in reached.items() if is_reached]
 

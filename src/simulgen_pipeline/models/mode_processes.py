@@ -91,14 +91,9 @@ def choose_kind(
 
 
 def fit_further_modes(
-    leading: Fitted,
-    folds: Folds,
-    kind: Kind,
-    others: dict[str, Float64],
-    max_modes: int,
-    num_jobs: int,
-) -> Completed:
-    """Give modes processes while that is worth its cost, and leave the rest to another predictor.
+    leading: Fitted, folds: Folds, kind: Kind, max_modes: int, num_jobs: int
+) -> Fitted:
+    """Give modes processes, up to some number, for as long as that is worth its cost.
 
     Modes next to each other are alike: each starts from the theta that suits it best of the group
     before, which reached higher likelihoods than any fixed start, in half the time.
@@ -107,24 +102,44 @@ def fit_further_modes(
         leading: the leading modes, as `choose_kind` fitted them.
         folds: the designs.
         kind: of the processes.
-        others: held-out errors (n, R) by name of what may predict modes without a process.
         max_modes: the largest G.
         num_jobs: processes of the machine.
     """
     most = min(max_modes, folds.coefficients.shape[1])
     fitted = Fitted(leading.theta[:most], leading.errors[:, :most])
-    completed = _complete(fitted, folds, others)
     while len(fitted.theta) < most:
         first = len(fitted.theta)
         jobs = [(kind, mode) for mode in range(first, min(first + GROUP, most))]
         added = _fit_modes(folds, jobs, [list(fitted.theta[-GROUP:])], num_jobs)
+        # Against the mean for all others: another predictor may be as good for a group, and yet
+        # worse further on.
+        before = folds.score(_with_others(fitted, folds.coefficients))
         fitted = Fitted(
             np.vstack([fitted.theta, added.theta]), np.hstack([fitted.errors, added.errors])
         )
-        before, completed = completed, _complete(fitted, folds, others)
-        if folds.score(completed.errors) > (1 - WORTHWHILE) * folds.score(before.errors):
+        after = folds.score(_with_others(fitted, folds.coefficients))
+        if after > (1 - WORTHWHILE) * before:
             break
-    return completed
+    return fitted
+
+
+def complete(fitted: Fitted, folds: Folds, others: dict[str, Float64]) -> Completed:
+    """Leave modes without a process to the better of some other predictors.
+
+    Args:
+        fitted: the modes with one.
+        folds: the designs.
+        others: held-out errors (n, R) by name of the predictor.
+    """
+    if len(fitted.theta) == folds.coefficients.shape[1]:
+        return Completed(*fitted, others=None)
+    errors = {name: _with_others(fitted, values) for name, values in others.items()}
+    best = min(errors, key=lambda name: folds.score(errors[name]))
+    return Completed(fitted.theta, errors[best], best)
+
+
+def _with_others(fitted: Fitted, errors: Float64) -> Float64:
+    return np.hstack([fitted.errors, errors[:, len(fitted.theta) :]])
 
 
 def _fit_modes(
@@ -151,17 +166,6 @@ def _fit_mode(
 ) -> tuple[Float64, Float64]:
     theta = fit_theta(points, target, kind, starts)
     return theta, held_out_errors(theta, points, target, kind.covariance, held_out)
-
-
-def _complete(fitted: Fitted, folds: Folds, others: dict[str, Float64]) -> Completed:
-    num_modes = len(fitted.theta)
-    if num_modes == folds.coefficients.shape[1]:
-        return Completed(*fitted, others=None)
-    choices = {
-        name: np.hstack([fitted.errors, errors[:, num_modes:]]) for name, errors in others.items()
-    }
-    best = min(choices, key=lambda name: folds.score(choices[name]))
-    return Completed(fitted.theta, choices[best], best)
 
 
 class ModeProcesses:

@@ -41,6 +41,9 @@ class FieldReader(Protocol):
 class TrajectoryPod:
     """POD of trajectories, centred by their mean and untruncated but for round-off.
 
+    The round-off of the values counts: what float32 fields hold below 6e-8 of their norm is noise,
+    which an interpolation between designs would amplify.
+
     Snapshots that fit into `max_bytes` are decomposed by a singular value decomposition, at a peak
     of twice their size. Larger ones are never held: the method of snapshots (Sirovich 1987,
     Quarterly of Applied Mathematics 45) needs only their inner products, summed over pairs of
@@ -59,6 +62,7 @@ class TrajectoryPod:
         field_shape_: (T, M).
         lost_energy_: share of the squared distances from the mean that is left out.
         streamed_: whether the method of snapshots was used.
+        limited_: whether modes above round-off were left out for lack of memory.
     """
 
     mean_: Float64
@@ -68,6 +72,7 @@ class TrajectoryPod:
     field_shape_: tuple[int, int]
     lost_energy_: float
     streamed_: bool
+    limited_: bool
 
     def __init__(self, max_bytes: int = 2**30) -> None:
         self.max_bytes = max_bytes
@@ -85,13 +90,18 @@ class TrajectoryPod:
         _, num_times, num_nodes = reader.shape
         self.field_shape_ = (num_times, num_nodes)
         self.streamed_ = len(rows) * num_times * num_nodes * 8 > self.max_bytes
+        dtype = reader.read(rows[:1]).dtype
+        of_values = float(np.finfo(dtype if dtype.kind == "f" else np.float64).eps) / 2
+        round_off = max(of_values, len(rows) * float(np.finfo(np.float64).eps))
         if self.streamed_:
-            self._fit_streamed(reader, rows)
+            self._fit_streamed(reader, rows, round_off)
         else:
-            self._fit_in_memory(reader, rows)
+            self._fit_in_memory(reader, rows, round_off)
         return self
 
-    def _fit_in_memory(self, reader: FieldReader, rows: NDArray[np.int64]) -> None:
+    def _fit_in_memory(
+        self, reader: FieldReader, rows: NDArray[np.int64], round_off: float
+    ) -> None:
         num_values = self.field_shape_[0] * self.field_shape_[1]
         snapshots = np.empty((len(rows), num_values))
         for part, block in _blocks(reader, rows, self.max_bytes // 8):
@@ -103,12 +113,12 @@ class TrajectoryPod:
         modes, singular, rotation = scipy.linalg.svd(
             snapshots.T, full_matrices=False, overwrite_a=True, check_finite=False
         )
-        precision = max(snapshots.shape) * np.finfo(np.float64).eps
-        kept = self._num_kept(singular**2, precision**2, len(rows) - 1)
+        precision = max(snapshots.shape) * np.finfo(np.float64).eps * singular[0]
+        kept = self._num_kept(singular**2, max(precision, round_off * self.norms_.max()))
         self.modes_ = modes.T[:kept].astype(np.float32)
         self.coefficients_ = rotation[:kept].T * singular[:kept]
 
-    def _fit_streamed(self, reader: FieldReader, rows: NDArray[np.int64]) -> None:
+    def _fit_streamed(self, reader: FieldReader, rows: NDArray[np.int64], round_off: float) -> None:
         n, num_values = len(rows), self.field_shape_[0] * self.field_shape_[1]
         block_bytes = self.max_bytes // 2  # two blocks are held at a time
         self.mean_, squares = np.zeros(num_values), np.empty(n)
@@ -127,8 +137,9 @@ class TrajectoryPod:
                 gram[later, part] = gram[part, later].T
         eigenvalues, vectors = np.linalg.eigh(gram)
         eigenvalues, vectors = eigenvalues[::-1].clip(min=0), vectors[:, ::-1]
-        most = min(n - 1, max(1, self.max_bytes // (4 * num_values)))
-        kept = self._num_kept(eigenvalues, n * np.finfo(np.float64).eps, most)
+        precision = np.sqrt(n * np.finfo(np.float64).eps * eigenvalues[0])
+        most = max(1, self.max_bytes // (4 * num_values))
+        kept = self._num_kept(eigenvalues, max(precision, round_off * self.norms_.max()), most)
         singular, vectors = np.sqrt(eigenvalues[:kept]), vectors[:, :kept]
 
         self.modes_ = np.zeros((kept, num_values), np.float32)
@@ -139,15 +150,16 @@ class TrajectoryPod:
         self.coefficients_ = vectors * singular
         self._orthonormalise()
 
-    def _num_kept(self, energies: Float64, precision: float, most: int) -> int:
-        """Modes above round-off, at most `most`; records what the others hold."""
-        assert self.norms_ is not None
-        if energies[0] <= (len(energies) * np.finfo(np.float64).eps * self.norms_.max()) ** 2:
+    def _num_kept(self, energies: Float64, precision: float, most: int | None = None) -> int:
+        """Modes whose singular values are above some precision; records what the others hold."""
+        resolved = int(np.count_nonzero(energies > precision**2))
+        if resolved == 0:
             raise DataError(
-                f"The fields of all {len(energies)} designs are the same. Expected fields that "
-                f"depend on the design; check the simulations."
+                "The fields of all designs are the same. Expected fields that depend on the "
+                "design; check the simulations."
             )
-        kept = min(most, int(np.count_nonzero(energies > precision * energies[0])))
+        kept = resolved if most is None else min(most, resolved)
+        self.limited_ = kept < resolved
         self.lost_energy_ = float(energies[kept:].sum() / energies.sum())
         return kept
 
@@ -218,6 +230,7 @@ class TrajectoryPod:
             "field_shape": list(self.field_shape_),
             "lost_energy": self.lost_energy_,
             "streamed": self.streamed_,
+            "limited": self.limited_,
         }
 
     def state(self) -> State:
@@ -229,7 +242,8 @@ class TrajectoryPod:
         pod = cls(config["max_bytes"])
         num_times, num_nodes = config["field_shape"]
         pod.field_shape_ = (num_times, num_nodes)
-        pod.lost_energy_, pod.streamed_ = config["lost_energy"], config["streamed"]
+        pod.lost_energy_ = config["lost_energy"]
+        pod.streamed_, pod.limited_ = config["streamed"], config["limited"]
         pod.mean_, pod.modes_ = state["mean"], state["modes"]
         return pod
 

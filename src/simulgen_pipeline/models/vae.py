@@ -26,6 +26,10 @@ from .layers import Downsample, ResidualBlock, Upsample
 INITIAL_LOG_VARIANCE = -8.0
 # Shortest time axis that is halved.
 SHORTEST_HALVED = 8
+# Refinement of the encoder's means: steps of Adam, the first one's size, and its decay rates.
+NUM_REFINEMENTS = 10
+REFINEMENT_RATE = 0.05
+REFINEMENT_BETAS = (0.8, 0.95)
 NUM_STEERING = 128  # features that steer a decoder level
 NUM_PRIOR_FEATURES = 64
 NUM_HEAD_FEATURES = 256
@@ -254,5 +258,22 @@ class HierarchicalVae(nn.Module):
         self.decoder = Decoder(architecture)
 
     def encode(self, field: Float[Tensor, "B T C"]) -> Latents:
-        """Posterior means of all latents."""
-        return self.decoder.latents(self.encoder(field).mean())
+        """Posterior means of all latents, refined for each field.
+
+        The encoder's means are where a few steps of Adam start, on the error of the decoded field
+        (semi-amortised inference, Kim et al. 2018): an encoder has seen few simulations, and the
+        decoder tells how far off it is. The fields of a batch do not influence each other.
+        """
+        start: Posterior = self.encoder(field)
+        parts = [part.detach().clone().requires_grad_(True) for part in start.mean()]
+        optimizer = torch.optim.Adam(parts, betas=REFINEMENT_BETAS)
+        with torch.enable_grad():
+            for step in range(NUM_REFINEMENTS):
+                optimizer.param_groups[0]["lr"] = REFINEMENT_RATE * (1 - step / NUM_REFINEMENTS)
+                error = self.decoder(self.decoder.latents(Latents(*parts))) - field
+                norms = torch.linalg.vector_norm(error, dim=(1, 2))
+                gradients = torch.autograd.grad(norms.sum(), parts)
+                for part, gradient in zip(parts, gradients, strict=True):
+                    part.grad = gradient
+                optimizer.step()
+        return self.decoder.latents(Latents(*(part.detach() for part in parts)))

@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 Loss = Literal["mse", "mae", "smooth_l1", "huber"]
 
-# Optimizer steps that `num_epochs: auto` aims at, and the fewest epochs it makes of them.
-AUTO_STEPS = 1500
+# The fewest epochs that `num_epochs: auto` makes of its steps.
 FEWEST_AUTO_EPOCHS = 40
 
 
@@ -49,8 +48,9 @@ class OptimisationConfig(_Frozen):
     """AdamW with warm-up and cosine annealing, optionally with warm restarts."""
 
     num_epochs: Literal["auto"] | int = Field(
-        "auto", description=f"auto: about {AUTO_STEPS} optimizer steps"
+        "auto", description="auto: as many as make auto_steps, and at least 40"
     )
+    auto_steps: int = Field(2000, ge=1, description="optimizer steps that auto aims at")
     batch_size: int = Field(16, ge=1, description="designs per optimizer step, over all processes")
     learning_rate: float = Field(2e-3, gt=0, description="the highest, after warm-up")
     minimum_learning_rate: float = Field(1e-6, ge=0)
@@ -78,7 +78,13 @@ class OptimisationConfig(_Frozen):
         """The number of epochs for some training designs."""
         if self.num_epochs != "auto":
             return self.num_epochs
-        return max(FEWEST_AUTO_EPOCHS, round(AUTO_STEPS / self.steps_per_epoch(num_designs)))
+        return max(FEWEST_AUTO_EPOCHS, round(self.auto_steps / self.steps_per_epoch(num_designs)))
+
+
+class ConditionerOptimisation(OptimisationConfig):
+    """The same for a conditioner, which is small and trained through a decoder that is done."""
+
+    auto_steps: int = Field(1000, ge=1, description="optimizer steps that auto aims at")
 
 
 class KlAnnealing(_Frozen):
@@ -146,7 +152,7 @@ class VaeConfig(_Frozen):
         "design, the encoder learning by wake-sleep afterwards; or the encoder's posterior",
     )
     encoder_epochs: float = Field(
-        0.3, gt=0, description="epochs of the encoder's own training, per epoch of the decoder's"
+        0.2, gt=0, description="epochs of the encoder's own training, per epoch of the decoder's"
     )
     loss: Loss = "mse"
     relative_loss: bool = Field(
@@ -195,4 +201,4 @@ class ConditionerConfig(_Frozen):
     latent_weight: float = Field(
         0.1, ge=0, description="weight of the error in latents beside that of the decoded field"
     )
-    training: OptimisationConfig = OptimisationConfig()
+    training: ConditionerOptimisation = ConditionerOptimisation()

@@ -13,7 +13,6 @@ def test_defaults_are_the_documented_ones() -> None:
     assert (config.field, config.memory, config.design_scaling) == ("fields", "auto", "auto")
     assert config.time_range is None
     assert config.node_range is None
-    assert config.image_size == 256
     assert config.split == SplitConfig(seed=0, validation=0.1, test=0.2, file=None)
 
 
@@ -36,7 +35,6 @@ def test_test_may_be_zero() -> None:
         ({"memory": "disk"}, "memory.*preload.*lazy"),
         ({"field": ""}, "field"),
         ({"design_scaling": "ln"}, "design_scaling.*linear.*log"),
-        ({"image_size": 4}, "image_size"),
         ({"time_rang": [0, 1]}, "time_rang"),
         ({"split": {"validation": 0}}, "split.validation"),
         ({"split": {"validation": 1}}, "split.validation"),

@@ -6,7 +6,6 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from simulgen_pipeline.training.config import (
-    AUTO_STEPS,
     PRESETS,
     ConditionerConfig,
     EngineConfig,
@@ -180,7 +179,7 @@ def test_auto_epochs_aim_at_a_number_of_steps() -> None:
     config = OptimisationConfig(batch_size=16)
     for num_designs in (5, 40, 200):
         steps = config.epochs(num_designs) * config.steps_per_epoch(num_designs)
-        assert steps == pytest.approx(AUTO_STEPS, rel=0.05)
+        assert steps == pytest.approx(config.auto_steps, rel=0.05)
     assert OptimisationConfig(num_epochs=7).epochs(200) == 7
 
 

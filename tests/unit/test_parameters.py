@@ -1,0 +1,81 @@
+"""Parameters are refused by name, at any level, and documented."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from simulgen_pipeline.parameters import Parameters, ParametersError, check_parameters
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs/parameters.md"
+COMPLETE: dict[str, Any] = {
+    "data": {},
+    "vae": {},
+    "conditioner": {},
+    "baselines": {},
+    "prediction": {},
+    "training": {},
+    "plots": "save",
+    "demo_data": {},
+}
+
+
+def leaves(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Dotted names of all parameters."""
+    names = []
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            names += leaves(annotation, f"{prefix}{name}.")
+        else:
+            names.append(f"{prefix}{name}")
+    return names
+
+
+def test_complete_parameters_are_accepted() -> None:
+    assert check_parameters(COMPLETE).vae.latent_size == 32
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"simulation": "x.h5"}, "- simulation: there is no such parameter"),
+        ({"vea": {"preset": 3}}, "- vea: there is no such parameter"),
+        ({"vae": {"filter": [3]}}, "- vae.filter: there is no such parameter"),
+        ({"data": {"split": {"sed": 1}}}, "- data.split.sed: there is no such parameter"),
+        ({"vae": {"preset": 7}}, "got 7"),
+        ({"vae": {"kl_annealing": {"start": 0.9, "end": 0.1}}}, "got 0.9 and 0.1"),
+        ({"data": {"split": {"validation": 0.6, "test": 0.6}}}, "got 0.6 + 0.6"),
+        ({"plots": "never"}, "- plots:"),
+        ({"training": {"num_nodes": 2}}, "needs rendezvous"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_was_expected(
+    changed: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ParametersError) as error:
+        check_parameters(COMPLETE | changed)
+    assert message in str(error.value)
+
+
+def test_every_problem_is_told_at_once() -> None:
+    with pytest.raises(ParametersError) as error:
+        check_parameters(COMPLETE | {"a": 1, "vae": {"b": 2, "latent_size": 0}})
+    assert str(error.value).count("\n- ") == 3
+
+
+def test_every_parameter_is_documented() -> None:
+    text = DOCUMENTATION.read_text(encoding="utf-8")
+    missing = [
+        name for name in leaves(Parameters) if f"`{name}`" not in text and not in_short(name, text)
+    ]
+    assert missing == []
+
+
+def in_short(name: str, text: str) -> bool:
+    """Whether a parameter stands in a row of its group, such as `.test` or `batch_size`."""
+    group, _, last = name.rpartition(".")
+    return bool(group) and (f"`.{last}`" in text or f"`{last}`" in text)
