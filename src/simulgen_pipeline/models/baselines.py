@@ -73,7 +73,9 @@ class Baselines:
     vary are ignored; a design that occurs repeatedly counts once, with the mean of its fields.
 
     Attributes:
-        report: what was chosen, the cross-validated error of each candidate, what was limited.
+        report: plain values: what was chosen, its cross-validated `error` and that of every
+            candidate (Gaussian processes are compared on the leading modes, with length scales and
+            noise of all designs), and which limits were reached.
     """
 
     names: ClassVar[tuple[str, ...]] = (POD_RBF, POD_GPR)

@@ -27,7 +27,7 @@ INITIAL_LOG_VARIANCE = -8.0
 # Shortest time axis that is halved.
 SHORTEST_HALVED = 8
 # Refinement of the encoder's means: steps of Adam, the first one's size, and its decay rates.
-NUM_REFINEMENTS = 10
+NUM_REFINEMENTS = 20
 REFINEMENT_RATE = 0.05
 REFINEMENT_BETAS = (0.8, 0.95)
 NUM_STEERING = 128  # features that steer a decoder level
