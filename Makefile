@@ -1,7 +1,7 @@
 # SimulGen Pipeline: `make demo` and `make test` need Python 3.11+ and make, nothing else.
 export DO_NOT_TRACK := 1
-# Threads that wait asleep: spinning ones are slow on a machine that others use too.
-export OMP_WAIT_POLICY := PASSIVE
+# Threads that wait soon fall asleep: spinning ones are slow on a machine that others use too.
+export GOMP_SPINCOUNT := 10000
 
 PYTHON ?= python3
 VENV := .venv
