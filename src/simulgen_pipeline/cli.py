@@ -20,7 +20,7 @@ from .training.errors import TrainingError
 
 
 class RunCommand(click.Command):
-    """`kedro run` with errors of users' making in plain words, the traceback under `--verbose`.
+    """`kedro run` with errors of users' making in plain words.
 
     `--params` and `--config` are refused together, because Kedro lets the one silently replace all
     parameters of the other.

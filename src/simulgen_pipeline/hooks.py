@@ -30,8 +30,7 @@ class ProjectHooks:
     def after_context_created(self, context: KedroContext) -> None:
         """Refuse unknown names and impossible values before anything runs."""
         self._project_path = context.project_path
-        self._parameters: dict[str, Any] = context.config_loader["parameters"]
-        self._checked = check_parameters(self._parameters)
+        self._checked = check_parameters(context.config_loader["parameters"])
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -70,7 +69,7 @@ class ProjectHooks:
                 "status": status,
                 "pipelines": list(names),
                 "environment": run_params["env"],
-                "parameters": self._parameters,
+                "parameters": self._checked.model_dump(mode="json"),
                 "code_revision": _code_revision(self._project_path),
                 "loaded": _loaded(catalog, pipeline.inputs()),
                 "saved": _saved(catalog, pipeline.all_outputs(), run_params["run_id"]),

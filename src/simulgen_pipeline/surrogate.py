@@ -86,19 +86,18 @@ class Surrogate:
             DataError: the designs do not fit the parameters, or the model is unknown.
         """
         scaled = self.vae.design_scaler.transform(_as_table_or_array(designs))
-        return self._predict(scaled, self._resolve(model))
+        return self.predict_scaled(scaled, model)
 
     def predict_blocks(
         self, designs: pd.DataFrame, model: Model = VAE
     ) -> Iterator[tuple[NDArray[np.int64], Prediction]]:
         """Pairs of row numbers and their predictions, a bounded block at a time."""
         scaled = self.vae.design_scaler.transform(designs)
-        name = self._resolve(model)
         num_times, num_nodes = self.field_shape
         size = max(1, BLOCK_BYTES // (8 * num_times * num_nodes * (self.num_members + 2)))
         for start in range(0, len(scaled), size):
             rows = np.arange(start, min(start + size, len(scaled)))
-            yield rows, self._predict(scaled[rows], name)
+            yield rows, self.predict_scaled(scaled[rows], model)
 
     @property
     def field_shape(self) -> tuple[int, int]:
@@ -120,7 +119,9 @@ class Surrogate:
             )
         return name
 
-    def _predict(self, scaled: NDArray[np.float64], model: str) -> Prediction:
+    def predict_scaled(self, scaled: NDArray[np.float64], model: str = VAE) -> Prediction:
+        """Predict designs (n, P) that the VAE's design scaler has scaled already."""
+        model = self._resolve(model)
         if model == VAE:
             fields, std = self._predict_vae(scaled)
         else:

@@ -52,6 +52,7 @@ def prepared(pulse: SimpleNamespace, write_pulse: Callable[..., Path], tmp_path:
     design_scaler = DesignScaler().fit(pulse.designs.iloc[list(split.train)])
     return SimpleNamespace(
         channels=open_fields(tmp_path / "channels.h5"),
+        table=pulse.designs,
         designs=design_scaler.transform(pulse.designs),
         split=split,
         representation=representation,
@@ -65,7 +66,7 @@ def train(prepared: Any, work: Path, config: dict[str, Any] | None = None, **eng
     """Train a small VAE; weights by name, and the history."""
     vae, history = fit_vae(
         prepared.channels,
-        prepared.designs,
+        prepared.table,
         prepared.split,
         prepared.representation,
         prepared.design_scaler,
@@ -242,7 +243,7 @@ def test_lazy_and_preloaded_data_give_the_same_bits(prepared: Any) -> None:
     for memory in ("preload", "lazy"):
         vae, _ = fit_vae(
             prepared.channels,
-            prepared.designs,
+            prepared.table,
             prepared.split,
             prepared.representation,
             prepared.design_scaler,
@@ -273,8 +274,9 @@ def test_a_conditioner_learns_and_leaves_the_vae_alone(prepared: Any) -> None:
         prepared.logs,
     )
     assert len(conditioner.latents(prepared.designs, vae)) == 2
-    error = history["validation_prediction_error"].dropna()
-    assert error.iloc[-1] < 0.7 * error.iloc[0]
+    assert history["latent_error"].iloc[-1] < 0.5 * history["latent_error"].iloc[0]
+    assert history["reconstruction"].iloc[-1] < 0.8 * history["reconstruction"].iloc[0]
+    assert history["validation_prediction_error"].notna().any()
     for name, value in vae.network.state_dict().items():
         assert torch.equal(value, before[name])
 

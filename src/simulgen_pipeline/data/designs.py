@@ -6,6 +6,7 @@ A design table is a DataFrame with one float64 column per parameter and the desi
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,8 +53,15 @@ def read_designs(path: Path) -> pd.DataFrame:
     rows = {line: _without_empty_end(cells) for line, cells in numbered if any(cells)}
     first = next(iter(rows.values()), [])
     names = [f"p{i + 1}" for i in range(len(first))]
-    if not _is_numeric(first):
+    numeric = [_is_number(cell) for cell in first if cell]
+    if numeric and not any(numeric):
         names = rows.pop(next(iter(rows)))
+    elif not all(numeric):
+        raise DataError(
+            f"{path}, line {next(iter(rows))}: expected a header of names or a row of numbers, "
+            f"found both: {', '.join(first)}.{_hint(first)} Correct the row, or add a "
+            f"header above it."
+        )
     if not rows:
         raise DataError(f"{path} holds no designs. Expected one row per design, after a header.")
     return _parse(path, _as_table(path, names, rows))
@@ -66,8 +74,12 @@ def _without_empty_end(cells: list[str]) -> list[str]:
     return cells
 
 
-def _is_numeric(cells: list[str]) -> bool:
-    return bool(pd.to_numeric(pd.Series(cells, dtype=str), errors="coerce").notna().all())
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _as_table(path: Path, names: list[str], rows: dict[int, list[str]]) -> pd.DataFrame:
@@ -122,7 +134,10 @@ def _parse(path: Path, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def match_designs(
-    table: pd.DataFrame, num_designs: int, design_ids: Sequence[str] | None
+    table: pd.DataFrame,
+    num_designs: int,
+    design_ids: Sequence[str] | None,
+    sources: tuple[str, str],
 ) -> pd.DataFrame:
     """Bring designs into the order of the simulations, by id when both sides have ids.
 
@@ -130,6 +145,7 @@ def match_designs(
         table: designs as `read_designs` returns them.
         num_designs: number of simulations, N.
         design_ids: the simulations' ids (N,), or None.
+        sources: what to call the simulations and the designs in an error: their files.
 
     Returns:
         The table in the simulations' order; its index `id` has their ids (or the table's own, or
@@ -138,22 +154,31 @@ def match_designs(
     Raises:
         DataError: the counts differ, or an id is on one side only.
     """
+    simulations, designs = sources
     if len(table) != num_designs:
         raise DataError(
-            f"There are {num_designs} simulations and {len(table)} designs. Expected one design "
-            f"per simulation: add or remove rows, or check that both files are of the same study."
+            f"{simulations} has {num_designs} simulations, {designs} has {len(table)} designs. "
+            f"Expected one design per simulation: add or remove rows, or check that both files are "
+            f"of the same study."
         )
     has_ids = table.index.name == ID_COLUMN
     if has_ids and design_ids is not None:
         missing = [i for i in design_ids if i not in table.index]
         if missing:
             raise DataError(
-                f"{len(missing)} simulations have no design with their id, the first is "
-                f"'{missing[0]}'; the designs' ids look like '{table.index[0]}'. Make the ids "
-                f"agree, or remove the id column to match by order."
+                f"{len(missing)} simulations of {simulations} have no design with their id in "
+                f"{designs}, the first is '{missing[0]}'; ids there look like '{table.index[0]}'. "
+                f"Make the ids agree, or remove the id column to match by order."
             )
         table = table.loc[list(design_ids)]
     elif not has_ids:
         ids = design_ids if design_ids is not None else [str(i) for i in range(num_designs)]
         table = table.set_axis(pd.Index(list(ids), name=ID_COLUMN), axis="index")
     return table.rename_axis(ID_COLUMN)
+
+
+def design_fingerprint(table: pd.DataFrame) -> str:
+    """Identifies a design table: SHA-256 of its ids, parameter names and values."""
+    digest = hashlib.sha256(repr((table.index.tolist(), table.columns.tolist())).encode())
+    digest.update(np.ascontiguousarray(table.to_numpy(np.float64)).data)
+    return digest.hexdigest()

@@ -26,7 +26,10 @@ INFERENCE_BATCH = 64
 
 
 class LatentArrays(NamedTuple):
-    """Posterior means: main (n, Z) and hierarchical (n, L - 1, H), deepest level first."""
+    """Posterior means: main (n, Z) and hierarchical (n, L - 1, H), deepest level first.
+
+    Those of the encoder are refined for each field, as `HierarchicalVae.encode` says.
+    """
 
     main: NDArray[np.float32]
     hierarchical: NDArray[np.float32]
@@ -47,7 +50,7 @@ class TrainedVae:
         representation: physical fields to channels and back.
         design_scaler: of the designs that it was trained with.
         split: the designs of each part.
-        fingerprint: of the simulations it was trained on.
+        fingerprint, design_fingerprint: of the simulations and designs it was trained on.
     """
 
     def __init__(
@@ -57,10 +60,12 @@ class TrainedVae:
         design_scaler: DesignScaler,
         split: Split,
         fingerprint: str,
+        design_fingerprint: str,
     ) -> None:
         self.network = network.eval().requires_grad_(False)
         self.representation, self.design_scaler = representation, design_scaler
-        self.split, self.fingerprint = split, fingerprint
+        self.split = split
+        self.fingerprint, self.design_fingerprint = fingerprint, design_fingerprint
 
     def encode(self, channels: NDArray[np.float32]) -> LatentArrays:
         """Posterior means of all latents of some designs' channels (n, T, C)."""
@@ -86,6 +91,7 @@ class TrainedVae:
             "design_scaler": self.design_scaler.config(),
             "split": self.split.model_dump(mode="json"),
             "fingerprint": self.fingerprint,
+            "design_fingerprint": self.design_fingerprint,
         }
 
     def state(self) -> State:
@@ -106,6 +112,7 @@ class TrainedVae:
             DesignScaler.from_state(config["design_scaler"], part_of(state, "design_scaler")),
             Split.model_validate(config["split"]),
             config["fingerprint"],
+            config["design_fingerprint"],
         )
 
 

@@ -28,8 +28,10 @@ class EngineConfig(_Frozen):
     num_processes: Literal["auto"] | int = Field(
         "auto", description="training processes on this machine; auto: one per GPU, or one on a CPU"
     )
-    num_nodes: int = Field(1, ge=1, description="machines that train together")
-    rendezvous: str | None = Field(None, description="HOST:PORT where several machines meet")
+    num_nodes: int = Field(1, ge=1, description="machines that train together; only 1 so far")
+    rendezvous: str | None = Field(
+        None, description="HOST:PORT where several machines would meet; not used so far"
+    )
     seed: int = Field(0, ge=0)
     checkpoint_interval: float = Field(20.0, ge=0, description="seconds between checkpoints")
 
@@ -39,8 +41,11 @@ class EngineConfig(_Frozen):
             raise ValueError(
                 f"num_processes must be 'auto' or at least 1, got {self.num_processes}"
             )
-        if self.num_nodes > 1 and self.rendezvous is None:
-            raise ValueError(f"num_nodes={self.num_nodes} needs rendezvous=HOST:PORT")
+        if self.num_nodes > 1 or self.rendezvous is not None:
+            raise ValueError(
+                f"training on several machines is not there yet: expected num_nodes=1 and no "
+                f"rendezvous, got {self.num_nodes} and {self.rendezvous}"
+            )
         return self
 
 
@@ -71,7 +76,7 @@ class OptimisationConfig(_Frozen):
         return self
 
     def steps_per_epoch(self, num_designs: int) -> int:
-        """Full batches of an epoch; what is left over comes first in a later epoch's shuffle."""
+        """Full batches of an epoch; which designs are left over is drawn anew each epoch."""
         return max(1, num_designs // self.batch_size)
 
     def epochs(self, num_designs: int) -> int:
@@ -84,7 +89,7 @@ class OptimisationConfig(_Frozen):
 class ConditionerOptimisation(OptimisationConfig):
     """The same for a conditioner, which is small and trained through a decoder that is done."""
 
-    auto_steps: int = Field(1000, ge=1, description="optimizer steps that auto aims at")
+    auto_steps: int = Field(700, ge=1, description="optimizer steps that auto aims at")
 
 
 class KlAnnealing(_Frozen):

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from simulgen_pipeline.data.designs import design_fingerprint
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.scaling import DesignScaler
@@ -31,13 +32,14 @@ Memory = Literal["auto", "preload", "lazy"]
 # Widths of the network that gives the VAE's posterior for a design: small, so that latents are
 # smooth in the design (a validation error of 6.7% on the demo data, where 256, 256, 256 got 7.7%).
 DESIGN_FILTERS = (64,)
-# Norm that a zero field is taken to have, relative to the largest, so that norms can divide.
+# Norm that a zero field is taken to have, relative to the largest in training, so that norms can
+# divide.
 SMALLEST_NORM = 1e-3
 
 
 def fit_vae(
     channels: SimulationFields,
-    designs: NDArray[np.float64],
+    design_table: pd.DataFrame,
     split: Split,
     representation: FieldRepresentation,
     design_scaler: DesignScaler,
@@ -47,7 +49,7 @@ def fit_vae(
     work_folder: Path,
     log_folder: Path,
 ) -> tuple[TrainedVae, pd.DataFrame]:
-    """Train a VAE on the channels (N, T, C) of the training designs (scaled, (N, P)).
+    """Train a VAE on the channels (N, T, C) and designs (N rows, P columns) of its training part.
 
     Returns:
         The VAE with the weights of its best epoch on the validation designs, and a row per epoch.
@@ -75,14 +77,22 @@ def fit_vae(
         design_filters=DESIGN_FILTERS,
         log_folder=_run_folder(log_folder, "vae"),
     )
-    arrays = _arrays(channels, designs, representation)
+    designs = design_scaler.transform(design_table, warn=False)
+    arrays = _arrays(channels, designs, split, representation)
     if config.loss != "mse" and representation.basis is not None:
         basis = representation.basis
         arrays["lift"] = _tensor(basis.modes_ * basis.coefficient_scale_)
     trained = train(job, arrays, work_folder)
     network = HierarchicalVae(architecture)
     network.load_state_dict(_part(trained, "vae."))
-    vae = TrainedVae(network, representation, design_scaler, split, channels.fingerprint)
+    vae = TrainedVae(
+        network,
+        representation,
+        design_scaler,
+        split,
+        channels.fingerprint,
+        design_fingerprint(design_table),
+    )
     return vae, trained.history
 
 
@@ -121,7 +131,7 @@ def fit_conditioner(
         conditioner=architecture,
         log_folder=_run_folder(log_folder, "conditioner"),
     )
-    arrays = _arrays(channels, designs, vae.representation)
+    arrays = _arrays(channels, designs, vae.split, vae.representation)
     arrays["main"], arrays["hierarchical"] = (torch.from_numpy(part) for part in latents)
     weights = vae.network.state_dict()
     arrays |= {f"vae.{name}": value for name, value in weights.items()}
@@ -132,10 +142,14 @@ def fit_conditioner(
 
 
 def _arrays(
-    channels: SimulationFields, designs: NDArray[Any], representation: FieldRepresentation
+    channels: SimulationFields,
+    designs: NDArray[Any],
+    split: Split,
+    representation: FieldRepresentation,
 ) -> Arrays:
     norms = np.concatenate([representation.norms(block) for _, block in channels.blocks()])
-    norms = np.maximum(norms, SMALLEST_NORM * (norms.max() or 1.0))
+    largest = norms[list(split.train)].max() or 1.0
+    norms = np.maximum(norms, SMALLEST_NORM * largest)
     return {"designs": _tensor(designs), "norms": _tensor(norms)}
 
 

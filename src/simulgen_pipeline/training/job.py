@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from simulgen_pipeline import __version__
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.conditioner import ConditionerArchitecture
@@ -70,7 +71,7 @@ def job_key(job: Job, arrays: Arrays, fields: SimulationFields, num_processes: i
     values = job.model_dump(mode="json", exclude={"fields", "memory", "log_folder"})
     for name in ("checkpoint_interval", "num_processes", "rendezvous"):
         del values["engine"][name]
-    text = json.dumps([values, fields.fingerprint, num_processes], sort_keys=True)
+    text = json.dumps([__version__, values, fields.fingerprint, num_processes], sort_keys=True)
     digest = hashlib.sha256(text.encode())
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].dtype} {tuple(arrays[name].shape)}".encode())

@@ -76,8 +76,17 @@ def train(job: Job, arrays: Arrays, work_folder: Path) -> Trained:
 
 def clear_finished(work_folder: Path) -> None:
     """Remove the folders of trainings that have ended and whose results are saved elsewhere."""
-    for weights in work_folder.glob(f"*/{WEIGHTS_FILE}"):
-        shutil.rmtree(weights.parent, ignore_errors=True)
+    for folder in sorted(path for path in work_folder.glob("*") if path.is_dir()):
+        if not (folder / WEIGHTS_FILE).exists():
+            logger.info(
+                "%s holds an unfinished training: its command goes on, or remove it", folder
+            )
+            continue
+        try:
+            with FileLock(folder / LOCK_FILE, timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
+        except Timeout:
+            logger.info("%s is in use by another run", folder)
 
 
 def _result(folder: Path) -> Trained:
@@ -87,20 +96,11 @@ def _result(folder: Path) -> Trained:
 
 def torchrun_command(folder: Path, engine: EngineConfig, num_processes: int) -> list[str]:
     """The command that starts a job's workers on this machine."""
-    if engine.num_nodes == 1:
-        meeting = ["--standalone"]
-    else:
-        meeting = [
-            f"--nnodes={engine.num_nodes}",
-            "--rdzv-backend=c10d",
-            f"--rdzv-endpoint={engine.rendezvous}",
-            f"--rdzv-id={folder.name}",
-        ]
     return [
         sys.executable,
         "-m",
         "torch.distributed.run",
-        *meeting,
+        "--standalone",
         f"--nproc-per-node={num_processes}",
         "-m",
         "simulgen_pipeline.training.worker",

@@ -22,7 +22,7 @@ from .schedule import learning_rate
 from .world import World
 
 # The validation designs are evaluated about this many times in a training.
-NUM_VALIDATIONS = 50
+NUM_VALIDATIONS = 25
 # AdamW's decay rates of the gradient's moments.
 BETAS = (0.9, 0.99)
 
@@ -120,7 +120,7 @@ class Trainer:
         rate = learning_rate(step, num_steps, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        torch.manual_seed(_seed(self.seed, step, self.world.rank))  # dropout
+        torch.manual_seed(_seed(self.seed, step, self.world.rank + 1))  # dropout
         noise = self._noise(step, len(batch_rows))
         mine = np.arange(len(batch_rows))[self.world.rank :: self.world.size]
         # A process with no design left takes one along without weight, to join the reduction.

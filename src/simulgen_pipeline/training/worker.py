@@ -140,9 +140,12 @@ def run_job(folder: Path, world: World) -> None:
 
 def _watch(launcher: int) -> None:
     """End this process at once when the launcher is gone."""
-    while psutil.pid_exists(launcher):
-        time.sleep(WATCH_INTERVAL)
-    os._exit(1)
+    try:
+        process = psutil.Process(launcher)
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(WATCH_INTERVAL)
+    finally:
+        os._exit(1)
 
 
 def main() -> None:

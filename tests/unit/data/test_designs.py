@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from simulgen_pipeline.data.designs import match_designs, read_designs
+from simulgen_pipeline.data.designs import design_fingerprint, match_designs, read_designs
 from simulgen_pipeline.data.errors import DataError
 
 Write = Callable[..., Path]
@@ -178,13 +178,16 @@ def test_a_missing_file_names_the_parameter(tmp_path: Path) -> None:
     assert "--params=designs=PATH" in message
 
 
+SOURCES = ("a.h5", "b.csv")
+
+
 def table_of(ids: list[str] | None, num_designs: int = 3) -> pd.DataFrame:
     table = pd.DataFrame({"speed": np.arange(float(num_designs))})
     return table if ids is None else table.set_axis(pd.Index(ids, name="id"), axis="index")
 
 
 def test_designs_are_matched_by_id_in_another_order() -> None:
-    matched = match_designs(table_of(["c", "a", "b"]), 3, ["a", "b", "c"])
+    matched = match_designs(table_of(["c", "a", "b"]), 3, ["a", "b", "c"], SOURCES)
     assert list(matched.index) == ["a", "b", "c"]
     np.testing.assert_array_equal(matched["speed"], [1, 2, 0])
     assert matched.index.name == "id"
@@ -202,7 +205,7 @@ def test_designs_are_matched_by_id_in_another_order() -> None:
 def test_designs_keep_their_order_where_not_both_sides_have_ids(
     table_ids: list[str] | None, simulation_ids: list[str] | None, expected: list[str]
 ) -> None:
-    matched = match_designs(table_of(table_ids), 3, simulation_ids)
+    matched = match_designs(table_of(table_ids), 3, simulation_ids, SOURCES)
     assert list(matched.index) == expected
     assert matched.index.name == "id"
     np.testing.assert_array_equal(matched["speed"], [0, 1, 2])
@@ -210,16 +213,43 @@ def test_designs_keep_their_order_where_not_both_sides_have_ids(
 
 @pytest.mark.parametrize("num_simulations", [2, 4])
 def test_another_number_of_designs_is_refused(num_simulations: int) -> None:
-    with pytest.raises(DataError, match=f"{num_simulations} simulations and 3 designs"):
-        match_designs(table_of(None), num_simulations, None)
+    with pytest.raises(
+        DataError, match=f"^a.h5 has {num_simulations} simulations, b.csv has 3 designs"
+    ):
+        match_designs(table_of(None), num_simulations, None, SOURCES)
 
 
 def test_unknown_ids_are_named_with_those_that_are_there() -> None:
-    with pytest.raises(DataError, match=r"1 simulations.*'x1'.*look like 'a'.*remove the id"):
-        match_designs(table_of(["a", "b", "c"]), 3, ["a", "b", "x1"])
+    with pytest.raises(
+        DataError, match=r"1 simulations of a.h5.*b.csv.*'x1'.*look like 'a'.*remove the id"
+    ):
+        match_designs(table_of(["a", "b", "c"]), 3, ["a", "b", "x1"], SOURCES)
 
 
 def test_matching_does_not_change_the_table() -> None:
     table = table_of(["c", "a", "b"])
-    match_designs(table, 3, ["a", "b", "c"])
+    match_designs(table, 3, ["a", "b", "c"], SOURCES)
     pd.testing.assert_frame_equal(table, table_of(["c", "a", "b"]))
+
+
+@pytest.mark.parametrize("first", ["1,2,3x", "1,2,speed", "run_1,2,3"])
+def test_a_first_row_of_names_and_numbers_is_refused_rather_than_lost(
+    write_designs: Callable[..., Path], first: str
+) -> None:
+    message = refusal(write_designs(f"{first}\n3,4,5\n6,7,8\n"))
+    assert "line 1" in message
+    assert first.split(",")[2] in message
+
+
+@pytest.mark.parametrize("cell", ["nan", "inf", ""])
+def test_a_first_row_with_a_missing_number_is_no_header(
+    write_designs: Callable[..., Path], cell: str
+) -> None:
+    assert "expected a finite number" in refusal(write_designs(f"1,{cell},2\n3,4,5\n"))
+
+
+def test_a_fingerprint_changes_with_values_ids_and_names() -> None:
+    table = table_of(["a", "b", "c"])
+    assert design_fingerprint(table) == design_fingerprint(table.copy())
+    others = [table + 1e-9, table.rename(columns={"speed": "v"}), table_of(["a", "c", "b"])]
+    assert len({design_fingerprint(other) for other in [table, *others]}) == 4

@@ -45,7 +45,7 @@ def vae(request: pytest.FixtureRequest, pulse: SimpleNamespace) -> TrainedVae:
         network.encode(torch.randn(2, 12, representation.num_channels))
     design_scaler = DesignScaler().fit(pulse.designs)
     split = Split(train=tuple(range(18)), validation=(18, 19), test=(20, 21, 22, 23))
-    return TrainedVae(network, representation, design_scaler, split, "abc")
+    return TrainedVae(network, representation, design_scaler, split, "abc", "def")
 
 
 @pytest.fixture

@@ -277,3 +277,27 @@ def test_posteriors_are_computed_in_float32() -> None:
     a = architecture()
     posterior = posterior_from(torch.randn(BATCH, 2 * a.num_latents, dtype=torch.bfloat16), a)
     assert {part.dtype for gaussian in posterior for part in gaussian} == {torch.float32}
+
+
+def test_encoding_refines_the_encoders_means_on_each_field_alone() -> None:
+    vae = HierarchicalVae(architecture_for_refinement())
+    fields = torch.randn(4, 12, 3)
+    told = vae.decoder(vae.decoder.latents(vae.encoder(fields).mean()))
+    refined = vae.encode(fields)
+    errors = [(decoded - fields).norm(dim=(1, 2)) for decoded in (told, vae.decoder(refined))]
+    assert (errors[1] < errors[0]).all()
+    alone = vae.encode(fields[:1])
+    torch.testing.assert_close(alone.main, refined.main[:1], rtol=1e-3, atol=1e-4)
+    assert all(parameter.grad is None for parameter in vae.parameters())
+
+
+def architecture_for_refinement() -> VaeArchitecture:
+    return VaeArchitecture(
+        num_time_steps=12,
+        num_channels=3,
+        filters=(16, 8),
+        num_blocks=1,
+        latent_size=4,
+        hierarchical_latent_size=2,
+        spectral_normalisation=False,
+    )

@@ -133,7 +133,7 @@ def test_impossible_or_unknown_values_are_refused_by_name(
         ({"num_processes": 0}, "'auto' or at least 1, got 0"),
         ({"num_processes": "all"}, "num_processes"),
         ({"num_nodes": 0}, "num_nodes"),
-        ({"num_nodes": 2}, "num_nodes=2 needs rendezvous=HOST:PORT"),
+        ({"num_nodes": 2}, "several machines is not there yet"),
         ({"seed": -1}, "seed"),
         ({"checkpoint_interval": -1}, "checkpoint_interval"),
         ({"gpus": 2}, "gpus"),
@@ -143,10 +143,6 @@ def test_impossible_or_unknown_values_are_refused_by_name(
 def test_impossible_engines_are_refused_by_name(values: dict[str, Any], named: str) -> None:
     with pytest.raises(ValidationError, match=f"(?s){named}"):
         EngineConfig.model_validate(values)
-
-
-def test_several_machines_need_a_meeting_place() -> None:
-    assert EngineConfig(num_nodes=2, rendezvous="node1:29500").num_nodes == 2
 
 
 @pytest.mark.parametrize(

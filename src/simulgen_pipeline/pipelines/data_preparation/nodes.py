@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from simulgen_pipeline.data.config import DataConfig
-from simulgen_pipeline.data.designs import match_designs, read_designs
+from simulgen_pipeline.data.designs import design_fingerprint, match_designs, read_designs
 from simulgen_pipeline.data.errors import DataError
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.ingest import IngestedSimulations, ingest
@@ -25,9 +25,12 @@ def ingest_simulations(simulations: Path, data: DataConfig) -> IngestedSimulatio
     return ingest(simulations, data)
 
 
-def ingest_designs(designs: Path, fields: SimulationFields) -> pd.DataFrame:
+def ingest_designs(designs: Path, fields: SimulationFields, simulations: Path) -> pd.DataFrame:
     """Read the designs and match them to the simulations."""
-    return match_designs(read_designs(designs), fields.shape[0], fields.metadata.design_ids)
+    sources = (str(simulations), str(designs))
+    return match_designs(
+        read_designs(designs), fields.shape[0], fields.metadata.design_ids, sources
+    )
 
 
 def divide(design_table: pd.DataFrame, data: DataConfig) -> dict[str, Any]:
@@ -91,17 +94,21 @@ def adopt_preparation(
             f"{_sizes(split)} or other designs of that number. Leave data.split as it was, or "
             f"run full_vae."
         )
-    known, now = vae.design_scaler, DesignScaler(data.design_scaling)
-    now.fit(design_table.iloc[list(split.train)])
-    if (known.columns_, known.minimum_.tolist(), known.maximum_.tolist()) != (
-        now.columns_,
-        now.minimum_.tolist(),
-        now.maximum_.tolist(),
-    ):
+    known = vae.design_scaler
+    if design_fingerprint(design_table) != vae.design_fingerprint:
         raise DataError(
-            f"The VAE was trained with other designs: parameters {', '.join(known.columns_)}; now "
-            f"{', '.join(now.columns_)}, or other values. Give the same designs, or run full_vae."
+            f"The VAE was trained with other designs: other values, ids or parameters than "
+            f"{', '.join(known.columns_)}. Give the same designs, or run full_vae."
         )
+    for name, used, wanted in (
+        ("field_scaling", vae.representation.scaler.scaling, data.field_scaling),
+        ("design_scaling", known.scaling, data.design_scaling),
+    ):
+        if used != wanted:
+            raise DataError(
+                f"The VAE was trained with data.{name}={used}; got {wanted}. Leave it as it was, "
+                f"or run full_vae."
+            )
     representation = vae.representation
     return split.model_dump(mode="json"), representation.scaler, known, representation
 

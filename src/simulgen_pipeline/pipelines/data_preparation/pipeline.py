@@ -20,7 +20,10 @@ def create_ingestion() -> Pipeline:
                 name="ingest_simulations",
             ),
             Node(
-                nodes.ingest_designs, ["designs", "fields"], "design_table", name="ingest_designs"
+                nodes.ingest_designs,
+                ["designs", "fields", "simulations"],
+                "design_table",
+                name="ingest_designs",
             ),
         ],
         tags=TAG,

@@ -50,13 +50,19 @@ def write_demo_data(config: DemoDataConfig, folder: Path) -> dict[str, Any]:
             _write_part(made, prefix, table, config)
         files = sorted(path for path in made.rglob("*") if path.is_file())
         digests = {path.relative_to(made).as_posix(): _digest(path) for path in files}
-        mark = {"config": wanted, "files": digests}
-        # The mark comes first: a run that is interrupted now finds its own files later.
+        old = {} if mark is None else mark["files"]
+        mark = {"config": wanted, "files": digests, "replaced": old}
+        # The mark comes first, with the files before and after: a run that is interrupted now
+        # leaves nothing that the next one would take for somebody else's.
         _replace_text(folder / MARK_FILE, json.dumps(mark, indent=1))
+        for name in old.keys() - digests.keys():
+            (folder / name).unlink(missing_ok=True)
         for path in files:
             target = folder / path.relative_to(made)
             target.parent.mkdir(exist_ok=True)
             os.replace(path, target)
+        mark = {"config": wanted, "files": digests, "replaced": {}}
+        _replace_text(folder / MARK_FILE, json.dumps(mark, indent=1))
     return mark
 
 
@@ -90,7 +96,7 @@ def _read_mark(folder: Path) -> dict[str, Any] | None:
 
 def _check_ours(folder: Path, mark: dict[str, Any] | None) -> None:
     """Refuse to go on where a name that the demo would write holds something else."""
-    known: dict[str, str] = {} if mark is None else mark["files"]
+    known = [] if mark is None else [mark["files"], mark["replaced"]]
     places = [
         path
         for prefix in ("", "new_")
@@ -98,7 +104,8 @@ def _check_ours(folder: Path, mark: dict[str, Any] | None) -> None:
         for path in folder.glob(name)
     ]
     for path in places:
-        if known.get(path.relative_to(folder).as_posix()) != _digest(path):
+        name, digest = path.relative_to(folder).as_posix(), _digest(path)
+        if digest not in [files.get(name) for files in known]:
             raise DataError(
                 f"{path} was not written by demo_data, or was changed since; it is left as it is. "
                 f"Move it away, or use it as it is without demo_data."
@@ -106,7 +113,8 @@ def _check_ours(folder: Path, mark: dict[str, Any] | None) -> None:
 
 
 def _all_there(folder: Path, mark: dict[str, Any]) -> bool:
-    return all((folder / name).is_file() for name in mark["files"])
+    names = mark["files"]
+    return not mark["replaced"] and all((folder / name).is_file() for name in names)
 
 
 def _digest(path: Path) -> str:

@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from simulgen_pipeline.data.errors import DataError
+
 from .config import DemoDataConfig
 
 logger = logging.getLogger(__name__)
@@ -18,9 +20,14 @@ def make_demo_data(demo_data: DemoDataConfig, raw_folder: Path) -> dict[str, Any
         What was written, for `demo_data_summary`.
 
     Raises:
-        ImportError: the extra that brings the finite-element solver is not installed.
-        FileExistsError: there are files of the same names that are not the demo's.
+        DataError: the extra that brings the finite-element solver is not installed, or there are
+            files of the same names that are not the demo's.
     """
-    from .files import write_demo_data  # needs scikit-fem, which only this pipeline uses
-
+    try:
+        from .files import write_demo_data  # needs scikit-fem, which only this pipeline uses
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"The demo data needs the package {error.name}, which comes with the extra 'demo': "
+            f'python -m pip install --constraint constraints.txt --editable ".[demo]"'
+        ) from error
     return write_demo_data(demo_data, raw_folder)

@@ -48,6 +48,14 @@ def calibrate(
             _compared(surrogate, model, fields, designs, split.validation, errors)
         )
         scores[model] = errors.result()["relative_l2_mean"]
+    for model in [model for model, factor in factors.items() if not np.isfinite(factor)]:
+        logger.warning(
+            "The spread of %s is not calibrated: no finite factor makes its intervals hold for "
+            "90%% of the values of the %d validation designs.",
+            model,
+            len(split.validation),
+        )
+        factors[model] = 1.0
     surrogate.factors = factors
     surrogate.champion = min(scores, key=lambda model: scores[model])
     logger.info(
@@ -61,15 +69,16 @@ def calibrate(
 
 def _compared(
     surrogate: Surrogate,
-    model: Any,
+    model: str,
     fields: SimulationFields,
     designs: pd.DataFrame,
     rows: tuple[int, ...],
     errors: FieldErrors,
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
     """Blocks of true fields, predicted ones and spreads, whose errors are counted on the way."""
+    scaled = surrogate.vae.design_scaler.transform(designs, warn=False)
     for block, true in fields.blocks(rows, BLOCK_BYTES):
-        predicted = surrogate.predict(designs.iloc[block], model)
+        predicted = surrogate.predict_scaled(scaled[block], model)
         errors.update(true, predicted.fields, designs.index[block].tolist())
         yield true, predicted.fields, predicted.std
 
@@ -92,6 +101,7 @@ def assess(
         "champion": surrogate.champion,
     }
     per_design = []
+    scaled = surrogate.vae.design_scaler.transform(designs, warn=False)
     for part, rows in split.parts.items():
         models = surrogate.models if part != "train" else (VAE,)
         errors = {name: FieldErrors() for name in (RECONSTRUCTION, *models)}
@@ -101,7 +111,7 @@ def assess(
             reconstructed = reconstruct(surrogate.vae, latents, block)
             errors[RECONSTRUCTION].update(true, reconstructed, ids)
             for model in models:
-                predicted = surrogate.predict(designs.iloc[block], model)  # type: ignore[arg-type]
+                predicted = surrogate.predict_scaled(scaled[block], model)
                 errors[model].update(true, predicted.fields, ids)
                 if model == VAE:
                     interval.update(true, predicted.fields, predicted.std)

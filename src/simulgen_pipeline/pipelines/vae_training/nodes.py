@@ -33,7 +33,7 @@ def train_vae(
     """Train the VAE in processes of its own."""
     return fit_vae(
         channels,
-        design_scaler.transform(design_table, warn=False),
+        design_table,
         Split.model_validate(split),
         representation,
         design_scaler,

@@ -106,7 +106,10 @@ def test_stored_heat_is_absorbed_heat_less_losses(model: heat.PlateModel) -> Non
     stored = heat.simulate_design(DESIGN, model, 50, 4) @ plate_capacity(model).diagonal()  # [J]
     time = np.linspace(0, heat.SCAN_TIME, 50)
     expected = heat.ABSORBED_POWER * -np.expm1(-LOSS_RATE * time) / LOSS_RATE
-    np.testing.assert_allclose(stored, expected, rtol=1e-6)
+    scheme_error = (
+        LOSS_RATE * time[1] / 4
+    ) ** 2 / 12  # Crank-Nicolson's, of a decaying exponential
+    np.testing.assert_allclose(stored, expected, rtol=1.1 * scheme_error)
 
 
 def test_every_time_step_balances_to_round_off(model: heat.PlateModel) -> None:
