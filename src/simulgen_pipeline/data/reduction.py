@@ -104,8 +104,9 @@ class PodBasis:
         return np.asarray(scaled @ self.modes_.T / self.coefficient_scale_)
 
     def inverse_transform(self, coefficients: NDArray[Any]) -> Float64:
-        """Coefficients (..., R) to scaled fields (..., M)."""
-        return np.asarray((coefficients * self.coefficient_scale_) @ self.modes_)
+        """Coefficients (..., R) to scaled fields (..., M), in the coefficients' precision."""
+        modes = self.modes_.astype(coefficients.dtype, copy=False)
+        return np.asarray((coefficients * self.coefficient_scale_) @ modes)
 
     def config(self) -> Config:
         return {

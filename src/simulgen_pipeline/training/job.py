@@ -11,13 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from simulgen_pipeline import __version__
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.conditioner import ConditionerArchitecture
 from simulgen_pipeline.models.vae import VaeArchitecture
 
 from .config import ConditionerConfig, EngineConfig, VaeConfig
+
+# To be raised when the code of training gives other results for the same job.
+RECIPE = 1
 
 JOB_FILE = "job.json"
 ARRAYS_FILE = "arrays.safetensors"
@@ -71,7 +73,7 @@ def job_key(job: Job, arrays: Arrays, fields: SimulationFields, num_processes: i
     values = job.model_dump(mode="json", exclude={"fields", "memory", "log_folder"})
     for name in ("checkpoint_interval", "num_processes", "rendezvous"):
         del values["engine"][name]
-    text = json.dumps([__version__, values, fields.fingerprint, num_processes], sort_keys=True)
+    text = json.dumps([RECIPE, values, fields.fingerprint, num_processes], sort_keys=True)
     digest = hashlib.sha256(text.encode())
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].dtype} {tuple(arrays[name].shape)}".encode())
