@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .data.config import DataConfig
 from .models.baselines import BaselineConfig
@@ -15,6 +15,11 @@ from .training.config import ConditionerConfig, EngineConfig, VaeConfig
 
 class ParametersError(ValueError):
     """A parameter is unknown or impossible; the message names it, what is expected, what came."""
+
+
+def _off_is_a_word(value: Any) -> Any:
+    """YAML reads a bare `off` as false."""
+    return "off" if value is False else value
 
 
 class Parameters(BaseModel):
@@ -31,7 +36,7 @@ class Parameters(BaseModel):
     baselines: BaselineConfig
     prediction: PredictionConfig
     training: EngineConfig
-    plots: Literal["show", "save", "off"]
+    plots: Annotated[Literal["show", "save", "off"], BeforeValidator(_off_is_a_word)]
     demo_data: DemoDataConfig
 
 

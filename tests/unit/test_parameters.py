@@ -37,6 +37,7 @@ def leaves(model: type[BaseModel], prefix: str = "") -> list[str]:
 
 def test_complete_parameters_are_accepted() -> None:
     assert check_parameters(COMPLETE).vae.latent_size == 32
+    assert check_parameters(COMPLETE | {"plots": False}).plots == "off"  # how YAML reads it
 
 
 @pytest.mark.parametrize(
