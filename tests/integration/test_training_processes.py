@@ -93,12 +93,11 @@ def test_the_same_seed_gives_the_same_bits_and_another_one_does_not(prepared: An
 
 def test_two_processes_give_what_one_gives(prepared: Any) -> None:
     short = {"training": {"num_epochs": 2, "batch_size": 5}}  # before rounding errors grow
-    one, history_one = train(prepared, prepared.work / "one", short, num_processes=1)
-    two, history_two = train(prepared, prepared.work / "two", short, num_processes=2)
-    # Not the weights one by one: Adam takes a whole step along a gradient that is but rounding.
-    channels = prepared.channels.read(range(24))
-    fields = [vae.decode(vae.encode(channels)) for vae in (one, two)]
-    np.testing.assert_allclose(fields[1], fields[0], atol=1e-3 * np.abs(fields[0]).max())
+    engine: dict[str, Any] = {"precision": "float32"}
+    one, history_one = train(prepared, prepared.work / "one", short, num_processes=1, **engine)
+    two, history_two = train(prepared, prepared.work / "two", short, num_processes=2, **engine)
+    for name, value in one.network.state_dict().items():
+        torch.testing.assert_close(two.network.state_dict()[name], value, rtol=1e-3, atol=1e-4)
     for column in ("loss", "gradient_norm", "validation_score"):  # shards of unequal size
         np.testing.assert_allclose(history_two[column], history_one[column], rtol=1e-4)
 
