@@ -222,15 +222,14 @@ def test_predict_warns_of_a_design_outside_the_training_range(
     assert "outside the training range in column 'scan_speed_mm_s'" in output
 
 
-def test_predictions_can_be_fed_back_as_simulations(project: Project) -> None:
-    if not project.versions("data/07_model_output/predictions.h5"):
-        project.kedro("run", "--pipelines=predict")
+def test_predictions_can_be_fed_back_as_simulations(project: Project, tmp_path: Path) -> None:
+    project.kedro("run", "--pipelines=predict")
     path = project.newest("data/07_model_output/predictions.h5")
-    output = project.kedro(
+    designs = project.folder / "data/01_raw/new_designs.csv"
+    output = Project(tmp_path).kedro(
         "run",
-        "--env=smoke",
         "--nodes=ingest_simulations,ingest_designs",
-        f"--params=simulations={path},designs=data/01_raw/new_designs.csv",
+        f"--params=simulations={path},designs={designs}",
     )
     assert "Completed node: ingest_designs" in output
 
