@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from kedro.io import AbstractVersionedDataset, DatasetError, Version
+from kedro.io import DatasetError
 from kedro.io.core import VersionNotFoundError
 
 from simulgen_pipeline.data.artifact import Artifact, load_artifact, save_artifact
@@ -15,23 +15,15 @@ from simulgen_pipeline.models.baselines import Baselines
 from simulgen_pipeline.models.trained import TrainedConditioner, TrainedVae
 from simulgen_pipeline.surrogate import Surrogate
 
+from .versioned import VersionedPathDataset
+
 A = TypeVar("A", bound=Artifact)
 
 
-class ArtifactDataset(AbstractVersionedDataset[A, A], Generic[A]):
+class ArtifactDataset(VersionedPathDataset[A, A], Generic[A]):
     """A folder that holds one kind of fitted object."""
 
     kind: ClassVar[type[Any]]
-
-    def __init__(
-        self,
-        *,
-        filepath: str,
-        version: Version | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__(PurePosixPath(filepath), version)
-        self.metadata = metadata
 
     def load(self) -> A:
         try:
@@ -46,12 +38,6 @@ class ArtifactDataset(AbstractVersionedDataset[A, A], Generic[A]):
 
     def save(self, data: A) -> None:
         save_artifact(data, Path(self._get_save_path()))
-
-    def _exists(self) -> bool:
-        return Path(self._get_load_path()).is_dir()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath, "kind": self.kind.__name__, "version": self._version}
 
 
 class FieldScalerDataset(ArtifactDataset[FieldScaler]):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Protocol
 
 import h5py
-from kedro.io import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
+from kedro.io import AbstractDataset, DatasetError
 
 from simulgen_pipeline.data.fields import SimulationFields, new_hdf5_file, open_fields
 from simulgen_pipeline.models.trained import LatentArrays, StoredLatents
+
+from .versioned import VersionedPathDataset
 
 
 class Writable(Protocol):
@@ -18,18 +20,8 @@ class Writable(Protocol):
     def save(self, path: Path) -> None: ...
 
 
-class FieldsDataset(AbstractVersionedDataset[Writable, SimulationFields]):
+class FieldsDataset(VersionedPathDataset[Writable, SimulationFields]):
     """Fields in canonical HDF5: anything that writes itself is saved, a lazy handle is loaded."""
-
-    def __init__(
-        self,
-        *,
-        filepath: str,
-        version: Version | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__(PurePosixPath(filepath), version)
-        self.metadata = metadata
 
     def load(self) -> SimulationFields:
         return open_fields(Path(self._get_load_path()))
@@ -37,25 +29,9 @@ class FieldsDataset(AbstractVersionedDataset[Writable, SimulationFields]):
     def save(self, data: Writable) -> None:
         data.save(Path(self._get_save_path()))
 
-    def _exists(self) -> bool:
-        return Path(self._get_load_path()).is_file()
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath, "version": self._version}
-
-
-class LatentsDataset(AbstractVersionedDataset[StoredLatents, StoredLatents]):
+class LatentsDataset(VersionedPathDataset[StoredLatents, StoredLatents]):
     """Latents of all designs in HDF5: `main`, `hierarchical` and `design_ids`."""
-
-    def __init__(
-        self,
-        *,
-        filepath: str,
-        version: Version | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__(PurePosixPath(filepath), version)
-        self.metadata = metadata
 
     def load(self) -> StoredLatents:
         with h5py.File(Path(self._get_load_path()), "r") as file:
@@ -66,12 +42,6 @@ class LatentsDataset(AbstractVersionedDataset[StoredLatents, StoredLatents]):
         with new_hdf5_file(Path(self._get_save_path())) as file:
             file["main"], file["hierarchical"] = data.values
             file.create_dataset("design_ids", data=list(data.design_ids), dtype=h5py.string_dtype())
-
-    def _exists(self) -> bool:
-        return Path(self._get_load_path()).is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath, "version": self._version}
 
 
 class PathDataset(AbstractDataset[Any, Path]):

@@ -30,7 +30,8 @@ from .launch import Trained, train
 Memory = Literal["auto", "preload", "lazy"]
 
 # Widths of the network that gives the VAE's posterior for a design: small, so that latents are
-# smooth in the design (a validation error of 6.7% on the demo data, where 256, 256, 256 got 7.7%).
+# smooth in the design (a validation error of 6.7% on a smaller study of the demo's kind, where
+# 256, 256, 256 got 7.7%).
 DESIGN_FILTERS = (64,)
 # Norm that a zero field is taken to have, relative to the largest in training, so that norms can
 # divide.
