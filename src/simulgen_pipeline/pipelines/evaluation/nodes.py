@@ -16,7 +16,14 @@ from simulgen_pipeline.models.baselines import BaselineConfig, Baselines
 from simulgen_pipeline.models.trained import StoredLatents, TrainedConditioner, TrainedVae
 from simulgen_pipeline.surrogate import VAE, Surrogate
 
-from .assessment import RECONSTRUCTION, assess, calibrate, reconstruct, shown_designs
+from .assessment import (
+    PEAK_COLUMNS,
+    RECONSTRUCTION,
+    assess,
+    calibrate,
+    reconstruct,
+    shown_designs,
+)
 
 NUM_DESIGNS_OVER_TIME, NUM_NODES_OVER_TIME, NUM_TIMES_OVER_MESH = 3, 4, 4
 
@@ -104,8 +111,19 @@ def draw_design_errors(design_errors: pd.DataFrame) -> Figure:
     """Error of every test design by every model."""
     tested = design_errors["part"] == "test"
     shown = design_errors[tested if tested.any() else design_errors["part"] == "validation"]
-    errors = {str(name): _errors(shown, str(name)) for name in shown.columns.drop("part")}
+    models = shown.columns.drop(["part", *PEAK_COLUMNS])
+    errors = {str(name): _errors(shown, str(name)) for name in models}
     return plots.plot_error_per_design(errors.pop(RECONSTRUCTION), errors.pop(VAE), errors)
+
+
+def draw_peaks(fields: SimulationFields, design_errors: pd.DataFrame) -> Figure:
+    """Value, place and time of the predicted peaks of the validation and test designs."""
+    parts = {
+        str(part): plots.Peaks(*(rows[column].to_numpy() for column in PEAK_COLUMNS))
+        for part, rows in design_errors.groupby("part", sort=False)
+        if part != "train"
+    }
+    return plots.plot_peaks(parts, fields.metadata)
 
 
 def draw_vae_losses(vae_training_history: pd.DataFrame) -> Figure:
