@@ -78,9 +78,9 @@ def _compared(
     errors: FieldErrors,
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
     """Blocks of true fields, predicted ones and spreads, whose errors are counted on the way."""
-    scaled = surrogate.vae.design_scaler.transform(designs, warn=False)
+    inputs = surrogate.inputs(designs, warn=False)
     for block, true in fields.blocks(rows, BLOCK_BYTES):
-        predicted = surrogate.predict_scaled(scaled[block], model)
+        predicted = surrogate.predict_inputs(inputs.take(block), model)
         errors.update(true, predicted.fields, designs.index[block].tolist())
         yield true, predicted.fields, predicted.std
 
@@ -105,7 +105,7 @@ def assess(
         "worst": {},
     }
     per_design, metadata = [], fields.metadata
-    scaled = surrogate.vae.design_scaler.transform(designs, warn=False)
+    inputs = surrogate.inputs(designs, warn=False)
     for part, rows in split.parts.items():
         models = surrogate.models if part != "train" else (VAE,)
         errors = {name: FieldErrors() for name in (RECONSTRUCTION, *models)}
@@ -116,7 +116,7 @@ def assess(
             reconstructed = reconstruct(surrogate.vae, latents, block)
             errors[RECONSTRUCTION].update(true, reconstructed, ids)
             for model in models:
-                predicted = surrogate.predict_scaled(scaled[block], model)
+                predicted = surrogate.predict_inputs(inputs.take(block), model)
                 errors[model].update(true, predicted.fields, ids)
                 if model == VAE:
                     interval.update(true, predicted.fields, predicted.std)

@@ -70,7 +70,7 @@ def create_plots() -> Pipeline:
             ),
             Node(
                 nodes.draw_latents,
-                ["latents", "design_table", "split"],
+                ["latents", "design_table", "split", "vae"],
                 "plot_latents",
                 name="draw_latents",
             ),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from simulgen_pipeline.data.design_inputs import DesignInputs
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.pipelines.evaluation.assessment import PEAK_COLUMNS, assess, shown_designs
@@ -36,8 +37,8 @@ def assessed(true, tmp_path):
             file["time"] = 0.5 * np.arange(NUM_TIMES)
             file["coordinates"] = np.arange(NUM_NODES, dtype=float)[:, None]
 
-        def predict_scaled(scaled, model):
-            rows = scaled[:, 0]
+        def predict_inputs(inputs, model):
+            rows = inputs.features[:, 0].astype(int)
             late = FACTOR * np.roll(true[rows], 1, axis=1)
             return Prediction(late if model == "vae" else true[rows], np.ones_like(true[rows]))
 
@@ -45,9 +46,9 @@ def assessed(true, tmp_path):
             models=("vae", "pod_rbf"),
             baselines=SimpleNamespace(names=("pod_rbf",)),
             champion="pod_rbf",
-            predict_scaled=predict_scaled,
+            predict_inputs=predict_inputs,
+            inputs=lambda table, warn: DesignInputs(table.to_numpy(float)),
             vae=SimpleNamespace(
-                design_scaler=SimpleNamespace(transform=lambda table, warn: table.to_numpy()),
                 decode=lambda stored: true[stored.main],
                 representation=SimpleNamespace(inverse_transform=lambda channels: channels),
             ),
