@@ -24,14 +24,14 @@ from skfem.helpers import dot, grad
 Array = NDArray[np.float64]
 
 PLATE_WIDTH = 40e-3  # [m]
-PLATE_THICKNESS = 0.8e-3  # [m]
+PLATE_THICKNESS = 0.5e-3  # [m]
 HEAT_CAPACITY = 7900.0 * 560.0  # density times specific heat of stainless steel [J/(m^3 K)]
 PLATE_CONDUCTIVITY = 20.0  # stainless steel [W/(m K)]
-INCLUSION_CONDUCTIVITY = 5.0  # a ceramic [W/(m K)]
+INCLUSION_CONDUCTIVITY = 4.0  # a ceramic [W/(m K)]
 INCLUSION_RADIUS = 5e-3  # [m]
 INTERFACE_WIDTH = 0.5e-3  # half width of the transition at the inclusion's rim [m]
-HEAT_LOSS = 1200.0  # shielding gas on one face, a cooled backing on the other [W/(m^2 K)]
-ABSORBED_POWER = 70.0  # [W]
+HEAT_LOSS = 2000.0  # shielding gas on one face, a cooled backing on the other [W/(m^2 K)]
+ABSORBED_POWER = 50.0  # [W]
 SCAN_TIME = 3.0  # [s]
 
 NUM_LLOYD_STEPS = 40

@@ -33,7 +33,7 @@ DESIGN_RANGES: dict[str, tuple[float, float]] = {
     "scan_height_mm": (18.5, 21.5),
     "scan_speed_mm_s": (4.5, 8.0),
     "weave_amplitude_mm": (2.0, 4.5),
-    "weave_frequency_hz": (0.5, 1.4),
+    "weave_frequency_hz": (0.5, 1.2),
     "beam_radius_mm": (1.6, 1.9),
 }
 DESIGN_DECIMALS = 4  # so that a design read back from CSV is the one that was simulated
