@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
+from .field_augmentation import FieldAugmentation
+from .picture_augmentation import PictureAugmentation
+
 Loss = Literal["mse", "mae", "smooth_l1", "huber"]
 
 # The fewest epochs that `num_epochs: auto` makes of its steps.
@@ -121,6 +124,11 @@ PRESETS: dict[int, dict[str, Any]] = {
         "posterior": "field",
         "relative_loss": False,
         "reconstruction_weight": 1e6,
+        "augmentation": {
+            "noise_probability": 0.5,
+            "scaling_probability": 0.5,
+            "mixup_probability": 0.5,
+        },
         "training": {
             "num_epochs": 10002,
             "batch_size": 16,
@@ -167,6 +175,7 @@ class VaeConfig(_Frozen):
         1e5, gt=0, description="weight of the reconstruction against the KL terms (alpha)"
     )
     kl_annealing: KlAnnealing = KlAnnealing()
+    augmentation: FieldAugmentation = FieldAugmentation()
     training: OptimisationConfig = OptimisationConfig()
 
     @model_validator(mode="before")
@@ -235,6 +244,7 @@ class ConditionerConfig(_Frozen):
     num_layers: PositiveInt = Field(2, description="layers of the vit")
     num_heads: PositiveInt = Field(4, description="attention heads of the vit")
     dropout: float = Field(0.0, ge=0, lt=1)
+    augmentation: PictureAugmentation = PictureAugmentation()
     num_members: int = Field(
         3, ge=2, description="networks of the ensemble, whose disagreement is the spread"
     )

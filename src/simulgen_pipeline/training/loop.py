@@ -128,6 +128,9 @@ class Trainer:
         # A process with no design left takes one along without weight, to join the reduction.
         weight, mine = (1.0, mine) if len(mine) else (0.0, np.array([0]))
         batch = self.data.batch(batch_rows[mine].tolist())
+        if self.objective.needs_partners:
+            partners = np.roll(batch_rows, -1)[mine]  # the next design of the whole batch
+            batch = batch._replace(partners=self.data.batch(partners.tolist()).fields)
         with autocast(self.world.device, self.precision):
             terms: Terms = self.wrapped(batch, noise[mine].to(self.world.device), step / num_steps)
         sums = {

@@ -30,7 +30,9 @@ from simulgen_pipeline.models.vae import (
 )
 
 from .config import Loss, VaeConfig
+from .field_augmentation import FieldAugmentation, augment, corrupt
 from .losses import reconstruction_loss, squared_relative_error
+from .picture_augmentation import NUM_NOISE_COLUMNS, PictureAugmentation, augment_pictures
 from .schedule import kl_weight
 
 # Sampled designs reach this far beyond the training range [-1, 1].
@@ -45,19 +47,21 @@ Terms = dict[str, Tensor]
 
 class Batch(NamedTuple):
     """Some designs: channels (B, T, C), scaled features (B, P), norms (B,), latents or None, levels
-    of pictures or None."""
+    of pictures or None, and channels (B, T, C) of other designs to mix with or None."""
 
     fields: Tensor
     designs: Tensor
     norms: Tensor
     latents: Latents | None = None
     pictures: Tensor | None = None
+    partners: Tensor | None = None
 
 
 class Objective(Protocol):
     """What the training loop needs of an objective beside being an `nn.Module`."""
 
     noise_size: int
+    needs_partners: bool
 
     def __call__(self, batch: Batch, noise: Tensor, progress: float) -> Terms: ...
 
@@ -81,14 +85,21 @@ class EvidenceObjective(nn.Module):
     ) -> None:
         super().__init__()
         self.decoder, self.posterior, self.config = decoder, posterior, config
-        self.noise_size = decoder.architecture.num_latents
+        # A posterior given the design knows nothing of what was done to its field.
+        infers_from_field = isinstance(posterior, Encoder)
+        self.augmentation = config.augmentation if infers_from_field else FieldAugmentation()
+        self.needs_partners = self.augmentation.mixup_probability > 0
+        self.noise_size = decoder.architecture.num_latents + self.augmentation.noise_size
         self.lift: Tensor | None
         self.register_buffer("lift", lift, persistent=False)
 
     def forward(self, batch: Batch, noise: Float[Tensor, "B Q"], progress: float) -> Terms:
-        posterior, c = self._infer(batch), self.config
-        relative = posterior.sample(_as_latents(noise, self.decoder.architecture))
-        error = self.decoder(self.decoder.latents(relative)) - batch.fields
+        num_latents, c = self.decoder.architecture.num_latents, self.config
+        latent_noise, field_noise = noise.tensor_split([num_latents], dim=-1)
+        seen, target = augment(batch.fields, batch.partners, field_noise, self.augmentation)
+        posterior = self._infer(batch._replace(fields=seen))
+        relative = posterior.sample(_as_latents(latent_noise, self.decoder.architecture))
+        error = self.decoder(self.decoder.latents(relative)) - target
         reconstruction = reconstruction_loss(error, batch.norms, c.loss, c.relative_loss, self.lift)
         kl, beta = posterior.kl(), kl_weight(progress, c.kl_annealing)
         loss = reconstruction + beta / c.reconstruction_weight * torch.stack(kl).sum(dim=0)
@@ -134,16 +145,19 @@ class EncoderObjective(nn.Module):
         design_posterior: ResidualMlp,
         training_designs: Float[Tensor, "N P"],
         mix: bool,
+        augmentation: FieldAugmentation,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder.requires_grad_(False)
         self.design_posterior = design_posterior.requires_grad_(False)
-        self.mix = mix
+        self.mix, self.augmentation, self.needs_partners = mix, augmentation, False
         self.training_designs: Tensor
         self.register_buffer("training_designs", training_designs, persistent=False)
-        # Latents, position in the box or noise, two designs and their share, real or sampled.
-        self.sizes = [decoder.architecture.num_latents, training_designs.shape[1], 3, 1]
+        # Augmentation, latents, position in the box or noise, two designs and their share, real or
+        # sampled.
+        num_latents, num_features = decoder.architecture.num_latents, training_designs.shape[1]
+        self.sizes = [augmentation.noise_size, num_latents, num_features, 3, 1]
         self.noise_size = sum(self.sizes)
 
     def train(self, mode: bool = True) -> EncoderObjective:
@@ -154,14 +168,15 @@ class EncoderObjective(nn.Module):
 
     def forward(self, batch: Batch, noise: Float[Tensor, "B N"], progress: float) -> Terms:
         architecture = self.decoder.architecture
-        latent_noise, position, mixture, choice = noise.split(self.sizes, dim=-1)
+        field_noise, latent_noise, position, mixture, choice = noise.split(self.sizes, dim=-1)
         real = torch.special.ndtr(choice) < REAL_SHARE  # (B, 1)
         designs = torch.where(real, batch.designs, self._sampled(position, mixture))
         posterior = posterior_from(self.design_posterior(designs), architecture)
         relative = posterior.sample(_as_latents(latent_noise, architecture))
         decoded = self.decoder(self.decoder.latents(relative)).float()
         fields = torch.where(real.unsqueeze(-1), batch.fields, decoded)
-        told: Posterior = self.encoder(fields)
+        # What is seen may be corrupted, not varied: a varied field has other latents.
+        told: Posterior = self.encoder(corrupt(fields, field_noise, self.augmentation))
         squared = (told.mean().flat() - relative.flat()).square()  # (B, Q)
         # The variance learns the squared error it finds and leaves the mean alone, whose error
         # counts the same whatever the variance (beta-NLL of Seitzer et al. 2022 with beta = 1).
@@ -223,12 +238,13 @@ class ConditionerObjective(nn.Module):
         conditioner: Conditioner,
         decoder: Decoder,
         latent_spread: Float[Tensor, " Q"],
+        augmentation: PictureAugmentation,
         fit: FieldFit,
         lift: Float[Tensor, "C M"] | None = None,
     ) -> None:
         super().__init__()
-        self.conditioner, self.fit = conditioner, fit
-        self.noise_size = 1
+        self.conditioner, self.augmentation, self.fit = conditioner, augmentation, fit
+        self.noise_size, self.needs_partners = 1 + NUM_NOISE_COLUMNS, False
         self.decoder = decoder.requires_grad_(fit.tune_decoder)
         # What latents mean is the trained VAE's to say: the priors stay.
         self.decoder.priors.requires_grad_(False)
@@ -244,11 +260,14 @@ class ConditionerObjective(nn.Module):
             self.decoder.eval()
         return self
 
-    def forward(self, batch: Batch, noise: Float[Tensor, "B 1"], progress: float) -> Terms:
+    def forward(self, batch: Batch, noise: Float[Tensor, "B N"], progress: float) -> Terms:
         assert batch.latents is not None
         decoder = self.decoder
         true = decoder.relative(batch.latents).flat()
-        posteriors = self.conditioner(batch.designs, batch.pictures)
+        pictures = batch.pictures
+        if pictures is not None:
+            pictures = augment_pictures(pictures, noise[:, 1:], self.augmentation)
+        posteriors = self.conditioner(batch.designs, pictures)
         told = [posterior.mean() for posterior in posteriors]
         deviation = torch.stack([latents.flat() for latents in told]) - true  # (K, B, Q)
         latent_error = (deviation / self.latent_spread).square().mean(dim=(0, 2))

@@ -68,7 +68,9 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
             relative = vae.decoder.relative(_latents(arrays)).flat()
         spread = relative[list(job.split.train)].std(dim=0).clamp_min(SMALLEST_SPREAD)
         alone = FieldFit("mse", True, job.config.latent_weight, tune_decoder=False)
-        make = partial(ConditionerObjective, conditioner, vae.decoder, spread)
+        make = partial(
+            ConditionerObjective, conditioner, vae.decoder, spread, job.config.augmentation
+        )
         stages = [Stage(job.name, partial(make, alone), job.config.training)]
         if job.end_to_end is None:
             return {"conditioner": conditioner}, stages
@@ -101,6 +103,7 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
                 design_posterior,
                 arrays["designs"][list(job.split.train)],
                 job.mix_designs,
+                job.config.augmentation,
             ),
             optimisation.model_copy(update=shorter),
         ),
