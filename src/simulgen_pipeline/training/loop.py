@@ -176,7 +176,9 @@ class Trainer:
         sums: dict[str, Tensor] = {}
         for start in range(0, max(len(mine), 1), size):
             rows = mine[start : start + size] or self.split.validation[:1]
-            for name, value in objective.validate(self.data.batch(rows)).items():
+            with autocast(self.world.device, self.precision):
+                figures = objective.validate(self.data.batch(rows))
+            for name, value in figures.items():
                 weighted = value.sum() * (1.0 if mine else 0.0)
                 sums[name] = sums.get(name, torch.zeros_like(weighted)) + weighted
         total = self.world.sum(torch.stack(list(sums.values())))
