@@ -141,6 +141,16 @@ def test_manifest_names_every_version(project: Project) -> None:
     assert manifest["parameters"]["vae"]["training"]["num_epochs"] == 8
 
 
+def test_the_same_seed_gives_the_same_metrics(project: Project, tmp_path: Path) -> None:
+    again = Project(tmp_path)
+    raw = project.folder / "data/01_raw"
+    files = f"simulations={raw / 'simulations.h5'},designs={raw / 'designs.csv'}"
+    again.kedro("run", "--pipelines=full_vae", "--env=smoke", f"--params={files}")
+    first = project.versions("data/08_reporting/metrics.json")[0]
+    path = project.folder / f"data/08_reporting/metrics.json/{first}/metrics.json"
+    assert again.json("data/08_reporting/metrics.json") == json.loads(path.read_text())
+
+
 def test_conditioner_only_trains_no_vae(project: Project) -> None:
     before = project.versions("data/06_models/vae")
     output = project.kedro("run", "--pipelines=conditioner_only", "--env=smoke")
