@@ -381,6 +381,12 @@ def test_a_missing_file_is_one_clear_error(project: Project) -> None:
     assert "Traceback" not in output
 
 
+def test_summary_says_what_is_missing(tmp_path: Path) -> None:
+    output = Project(tmp_path).kedro("summary", fails=True)
+    assert "There are no results yet" in output
+    assert "kedro run --pipeline=full_vae" in output
+
+
 def test_summary_compares_with_the_truth(project: Project) -> None:
     project.kedro("run", "--pipelines=predict", "--env=smoke")
     output = project.kedro("summary", "--truth=data/01_raw/new_simulations.h5")

@@ -251,6 +251,11 @@ class ConditionerConfig(_Frozen):
     latent_weight: float = Field(
         0.1, ge=0, description="weight of the error in latents beside that of the decoded field"
     )
+    teacher_weight: float = Field(
+        0.1,
+        ge=0,
+        description="weight of the difference from the VAE's own posterior given sampled designs",
+    )
     training: ConditionerOptimisation = ConditionerOptimisation()
 
     @model_validator(mode="before")

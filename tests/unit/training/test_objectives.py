@@ -28,10 +28,12 @@ from simulgen_pipeline.training.objectives import (
     REAL_SHARE,
     Batch,
     ConditionerObjective,
+    DesignSampler,
     EncoderObjective,
     EvidenceObjective,
     FieldFit,
     Objective,
+    Teacher,
 )
 from simulgen_pipeline.training.picture_augmentation import NUM_NOISE_COLUMNS, PictureAugmentation
 
@@ -251,7 +253,11 @@ def test_a_posterior_of_designs_overfits_one_batch_and_the_encoder_follows(batch
     overfit(objective, batch, 150)
     assert objective.validate(batch)["prediction_error"].mean().item() < 0.05
     sleep = EncoderObjective(
-        vae.encoder, vae.decoder, objective.posterior, batch.designs, False, FieldAugmentation()
+        vae.encoder,
+        vae.decoder,
+        objective.posterior,
+        DesignSampler(batch.designs, mix=False),
+        FieldAugmentation(),
     )
     before = sleep.validate(batch)["reconstruction_error"].mean().item()
     overfit(sleep, batch, 150)
@@ -263,7 +269,11 @@ def test_a_posterior_of_designs_overfits_one_batch_and_the_encoder_follows(batch
 @pytest.fixture
 def encoder_objective(vae: HierarchicalVae, batch: Batch) -> EncoderObjective:
     return EncoderObjective(
-        vae.encoder, vae.decoder, mlp_for(vae), batch.designs, False, FieldAugmentation()
+        vae.encoder,
+        vae.decoder,
+        mlp_for(vae),
+        DesignSampler(batch.designs, mix=False),
+        FieldAugmentation(),
     )
 
 
@@ -395,7 +405,12 @@ def conditioner_objective(
     )
     spread = torch.ones(vae.architecture.num_latents) if spread is None else spread
     return ConditionerObjective(
-        Conditioner(architecture, vae.architecture), vae.decoder, spread, PictureAugmentation(), fit
+        Conditioner(architecture, vae.architecture),
+        vae.decoder,
+        spread,
+        PictureAugmentation(),
+        None,
+        fit,
     )
 
 
@@ -435,7 +450,11 @@ def test_training_an_encoder_does_not_touch_the_decoder_or_the_posterior_of_desi
     before = snapshot(vae.decoder), snapshot(posterior)
     overfit(
         EncoderObjective(
-            vae.encoder, vae.decoder, posterior, batch.designs, False, FieldAugmentation()
+            vae.encoder,
+            vae.decoder,
+            posterior,
+            DesignSampler(batch.designs, mix=False),
+            FieldAugmentation(),
         ),
         batch,
         3,
@@ -622,9 +641,53 @@ def test_pictures_are_augmented_in_training_and_not_in_validation(
     pictures = torch.randint(0, 256, (6, 1, 16, 16), dtype=torch.uint8)
     seen = known._replace(pictures=pictures)
     plain, moved = (
-        ConditionerObjective(conditioner, vae.decoder, spread, kind, fit)
+        ConditionerObjective(conditioner, vae.decoder, spread, kind, None, fit)
         for kind in (PictureAugmentation(), augmentation)
     )
     noise = noise_for(moved, seen)
     assert not torch.allclose(plain(seen, noise, 0.0)["loss"], moved(seen, noise, 0.0)["loss"])
     torch.testing.assert_close(plain.validate(seen), moved.validate(seen))
+
+
+def test_members_learn_between_the_designs_what_the_vaes_own_posterior_says(
+    vae: HierarchicalVae, known: Batch
+) -> None:
+    posterior = mlp_for(vae)
+    sampler = DesignSampler(known.designs, mix=False)
+    teacher = Teacher(posterior, sampler, weight=3.0)
+    alone = conditioner_objective(vae)
+    taught = ConditionerObjective(
+        alone.conditioner,
+        vae.decoder,
+        alone.latent_spread,
+        PictureAugmentation(),
+        teacher,
+        alone.fit,
+    )
+    noise = noise_for(taught, known)
+    terms = taught(known, noise, 0.0)
+    design_noise = noise[:, -sampler.noise_size :]
+    designs = sampler(design_noise)
+    wanted = posterior_from(posterior(designs), vae.architecture).mean().flat()
+    told = [member.mean().flat() for member in alone.conditioner(designs)]
+    expected = torch.stack([(one - wanted).square().mean(dim=1) for one in told]).mean(dim=0)
+    torch.testing.assert_close(terms["taught_error"], expected)
+    before = alone(known, noise[:, : alone.noise_size], 0.0)["loss"]
+    torch.testing.assert_close(terms["loss"], before + 3.0 * expected)
+    terms["loss"].sum().backward()
+    assert touched(posterior) == []
+
+
+def test_mixtures_lie_between_two_training_designs_but_for_a_little_noise() -> None:
+    known = torch.tensor([[0.0, 0.0], [4.0, 8.0]])
+    sampler = DesignSampler(known, mix=True)
+    noise = torch.randn(500, sampler.noise_size)
+    noise[:, :2] = 0
+    sampled = sampler(noise)
+    torch.testing.assert_close(sampled[:, 1], 2 * sampled[:, 0])
+    assert sampled[:, 0].min() == 0
+    assert sampled[:, 0].max() == pytest.approx(4.0, abs=1e-3)
+    noise[:, :2] = torch.randn(500, 2)
+    moved = sampler(noise) - sampled
+    spread = 0.1 * known.std(dim=0)
+    torch.testing.assert_close(moved.std(dim=0), spread, rtol=0.1, atol=0)

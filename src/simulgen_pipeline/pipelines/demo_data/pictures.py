@@ -32,7 +32,7 @@ from simulgen_pipeline.pipelines.demo_data.study import (
 
 PLATE_RED = 160  # red level of the plate's own conductivity
 CENTRE_LINE_RADIUS = 0.25e-3  # half the width of the blue line [m]
-NUM_PATH_POINTS = 2000  # of a path: 0.04 mm or less apart, which moves an edge by 0.001 mm
+NUM_PATH_POINTS = 2000  # of a path: 0.06 mm or less apart, which moves an edge by 0.001 mm
 
 
 def draw_design(row: "pd.Series[Any]", config: DemoDataConfig) -> Image.Image:
