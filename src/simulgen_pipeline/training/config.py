@@ -252,7 +252,7 @@ class ConditionerConfig(_Frozen):
         0.1, ge=0, description="weight of the error in latents beside that of the decoded field"
     )
     teacher_weight: float = Field(
-        0.1,
+        1.0,
         ge=0,
         description="weight of the difference from the VAE's own posterior given sampled designs",
     )
