@@ -59,7 +59,7 @@ class Trainer:
     ) -> None:
         self.data, self.split, self.config, self.world = data, split, optimisation, world
         self.checkpoints, self.progress, self.seed = checkpoints, progress, engine.seed
-        self.precision = choose_precision(engine.precision, world.device)
+        self.precision = choose_precision(engine.precision, world.device, data.num_channels)
         self.objective = objective.to(world.device)
         self.wrapped = world.wrap(self.objective)
         self.parameters = [p for p in self.objective.parameters() if p.requires_grad]
