@@ -275,8 +275,8 @@ class ConditionerConfig(_Frozen):
 class EndToEndOptimisation(OptimisationConfig):
     """The same for conditioner and decoder together, which are both trained already."""
 
-    auto_steps: int = Field(1500, ge=1, description="optimizer steps that auto aims at")
-    learning_rate: float = Field(1e-3, gt=0, description="the highest, after warm-up")
+    auto_steps: int = Field(500, ge=1, description="optimizer steps that auto aims at")
+    learning_rate: float = Field(1e-4, gt=0, description="the highest, after warm-up")
 
 
 class EndToEndConfig(_Frozen):
