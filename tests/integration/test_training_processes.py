@@ -34,7 +34,7 @@ SMALL: dict[str, Any] = {
     "num_blocks": 1,
     "latent_size": 4,
     "hierarchical_latent_size": 2,
-    "training": {"num_epochs": 6, "batch_size": 5},
+    "training": {"num_epochs": 6, "batch_size": 5, "patience": 1.0},
     "encoder_epochs": 0.5,
 }
 

@@ -35,10 +35,18 @@ class TrainingDivergedError(RuntimeError):
 
 @dataclass
 class Progressed:
-    """How far a training has come, beside weights and optimizer."""
+    """How far a training has come, beside weights and optimizer.
+
+    Attributes:
+        epoch: epochs done.
+        best_score: of the weights that are kept, which may be those it started from.
+        trained_score, best_epoch: the best since it started, which early stopping waits for.
+        history: a row per epoch.
+    """
 
     epoch: int = 0
     best_score: float = float("inf")
+    trained_score: float = float("inf")
     best_epoch: int = 0
     history: list[Row] = field(default_factory=list)
 
@@ -176,17 +184,18 @@ class Trainer:
         sums: dict[str, Tensor] = {}
         for start in range(0, max(len(mine), 1), size):
             rows = mine[start : start + size] or self.split.validation[:1]
-            with autocast(self.world.device, self.precision):
-                figures = objective.validate(self.data.batch(rows))
-            for name, value in figures.items():
+            for name, value in objective.validate(self.data.batch(rows)).items():
                 weighted = value.sum() * (1.0 if mine else 0.0)
                 sums[name] = sums.get(name, torch.zeros_like(weighted)) + weighted
         total = self.world.sum(torch.stack(list(sums.values())))
         means = (total / len(self.split.validation)).tolist()
         row = {f"validation_{name}": mean for name, mean in zip(sums, means, strict=True)}
-        if row["validation_score"] < self.state.best_score:
-            self.state.best_score, self.state.best_epoch = row["validation_score"], self.state.epoch
+        score, state = row["validation_score"], self.state
+        if score < state.best_score:
+            state.best_score = score
             self.best_weights = _copy(self.objective.state_dict())
+        if state.epoch > 0 and score < state.trained_score:
+            state.trained_score, state.best_epoch = score, state.epoch
         return row
 
     def _save(self) -> None:
