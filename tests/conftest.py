@@ -22,6 +22,7 @@ install_import_hook(
         "simulgen_pipeline.models.distributions",
         "simulgen_pipeline.models.layers",
         "simulgen_pipeline.models.vae",
+        "simulgen_pipeline.training.field_augmentation",
         "simulgen_pipeline.training.losses",
         "simulgen_pipeline.training.objectives",
     ],

@@ -10,7 +10,7 @@ from .data.config import DataConfig
 from .models.baselines import BaselineConfig
 from .pipelines.demo_data.config import DemoDataConfig
 from .pipelines.prediction.config import PredictionConfig
-from .training.config import ConditionerConfig, EngineConfig, VaeConfig
+from .training.config import ConditionerConfig, EndToEndConfig, EngineConfig, VaeConfig
 
 
 class ParametersError(ValueError):
@@ -33,6 +33,7 @@ class Parameters(BaseModel):
     data: DataConfig
     vae: VaeConfig
     conditioner: ConditionerConfig
+    end_to_end: EndToEndConfig
     baselines: BaselineConfig
     prediction: PredictionConfig
     training: EngineConfig

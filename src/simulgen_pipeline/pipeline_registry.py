@@ -19,24 +19,23 @@ from .pipelines.vae_training import pipeline as vae_training
 def register_pipelines() -> dict[str, Pipeline]:
     """Pipelines by name."""
     ingestion = data_preparation.create_ingestion()
-    after_vae = (
-        data_preparation.create_projection()
-        + vae_training.create_extraction()
-        + conditioner_training.create_pipeline()
-        + evaluation.create_assembly()
-        + evaluation.create_plots()
-    )
+    latents = data_preparation.create_projection() + vae_training.create_extraction()
+    assessment = evaluation.create_assembly() + evaluation.create_plots()
+    conditioner = latents + conditioner_training.create_pipeline() + assessment
+    end_to_end = latents + conditioner_training.create_end_to_end() + assessment
+    on_trained_vae = ingestion + data_preparation.create_adoption()
     full_vae = (
         ingestion
         + data_preparation.create_fitting()
         + vae_training.create_training()
         + evaluation.create_vae_plots()
-        + after_vae
+        + conditioner
     )
     return {
         "demo_data": demo_data.create_pipeline(),
         "full_vae": full_vae,
-        "conditioner_only": ingestion + data_preparation.create_adoption() + after_vae,
+        "conditioner_only": on_trained_vae + conditioner,
+        "end_to_end": on_trained_vae + end_to_end,
         "predict": prediction.create_pipeline(),
         "__default__": full_vae,
     }

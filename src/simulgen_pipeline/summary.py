@@ -96,6 +96,7 @@ def _places(catalog: DataCatalog) -> str:
             "over_time",
             "over_mesh",
             "design_errors",
+            "peaks",
             "vae_losses",
             "conditioner_losses",
             "latents",

@@ -14,8 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .data.artifact import Artifact, Config, State, join_states, load_artifact, part_of
+from .data.design_inputs import DesignInputs
+from .data.designs import read_designs
 from .data.errors import DataError
 from .data.fields import BLOCK_BYTES, FieldMetadata
+from .data.scaling import DesignScaler
 from .models.baselines import Baselines
 from .models.trained import TrainedConditioner, TrainedVae
 
@@ -73,31 +76,45 @@ class Surrogate:
         return (VAE, *self.baselines.names)
 
     def predict(
-        self, designs: pd.DataFrame | NDArray[Any] | Sequence[Sequence[float]], model: Model = VAE
+        self, designs: pd.DataFrame | NDArray[Any] | Sequence[Any] | Path, model: Model = VAE
     ) -> Prediction:
         """Predict the fields of designs.
 
         Args:
-            designs: a table whose columns are matched by name (others, such as an id, are ignored),
-                or an array (n, P) with the parameters in the order of training.
+            designs: if it was trained on parameters, a table whose columns are matched by name
+                (others, such as an id, are ignored), or an array (n, P) with the parameters in the
+                order of training. If it was trained on pictures, a folder of them, a sequence of
+                files or Pillow images, or an array (n, height, width) or (n, height, width, 3) of
+                levels from 0 to 255 (uint8).
             model: `vae`, a baseline, or `champion` for the best on the validation designs.
 
         Raises:
-            DataError: the designs do not fit the parameters, or the model is unknown.
+            DataError: the designs are not like those of training, a picture is missing or broken,
+                or the model is unknown.
         """
-        scaled = self.vae.design_scaler.transform(_as_table_or_array(designs))
-        return self.predict_scaled(scaled, model)
+        return self.predict_inputs(self.inputs(designs), model)
+
+    def inputs(
+        self, designs: pd.DataFrame | NDArray[Any] | Sequence[Any] | Path, warn: bool = True
+    ) -> DesignInputs:
+        """Designs as the models take them; arguments and errors are those of `predict`."""
+        scaler = self.vae.design_scaler
+        if isinstance(designs, Path):
+            designs = read_designs(designs)
+        if isinstance(scaler, DesignScaler):
+            return scaler.inputs(_as_table_or_array(designs), warn)
+        return scaler.inputs(designs, warn)
 
     def predict_blocks(
         self, designs: pd.DataFrame, model: Model = VAE
     ) -> Iterator[tuple[NDArray[np.int64], Prediction]]:
         """Pairs of row numbers and their predictions, a bounded block at a time."""
-        scaled = self.vae.design_scaler.transform(designs)
+        inputs = self.inputs(designs)
         num_times, num_nodes = self.field_shape
         size = max(1, BLOCK_BYTES // (8 * num_times * num_nodes * (self.num_members + 2)))
-        for start in range(0, len(scaled), size):
-            rows = np.arange(start, min(start + size, len(scaled)))
-            yield rows, self.predict_scaled(scaled[rows], model)
+        for start in range(0, len(inputs), size):
+            rows = np.arange(start, min(start + size, len(inputs)))
+            yield rows, self.predict_inputs(inputs.take(rows), model)
 
     @property
     def field_shape(self) -> tuple[int, int]:
@@ -119,24 +136,25 @@ class Surrogate:
             )
         return name
 
-    def predict_scaled(self, scaled: NDArray[np.float64], model: str = VAE) -> Prediction:
-        """Predict designs (n, P) that the VAE's design scaler has scaled already."""
+    def predict_inputs(self, designs: DesignInputs, model: str = VAE) -> Prediction:
+        """Predict n designs that the VAE's design scaler has scaled already."""
         model = self._resolve(model)
         if model == VAE:
-            fields, std = self._predict_vae(scaled)
+            fields, std = self._predict_vae(designs)
         else:
-            fields, std = self.baselines.predict(scaled, model)
+            fields, std = self.baselines.predict(designs.features, model)
         return Prediction(
             np.asarray(fields, dtype=np.float32),
             np.asarray(self.factors[model] * std, dtype=np.float32),
         )
 
     def _predict_vae(
-        self, scaled: NDArray[np.float64]
+        self, designs: DesignInputs
     ) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
         """Mean over the members' fields, and their standard deviation."""
         members = [
-            self.vae.decode(latents) for latents in self.conditioner.latents(scaled, self.vae)
+            self.conditioner.decode(latents, self.vae)
+            for latents in self.conditioner.latents(designs, self.vae)
         ]
         lift = self.vae.representation.inverse_transform
         mean_channels = np.mean(members, axis=0)
@@ -187,7 +205,7 @@ class Surrogate:
 
 
 def _as_table_or_array(
-    designs: pd.DataFrame | NDArray[Any] | Sequence[Sequence[float]],
+    designs: pd.DataFrame | NDArray[Any] | Sequence[Any],
 ) -> pd.DataFrame | NDArray[np.float64]:
     if isinstance(designs, pd.DataFrame):
         return designs

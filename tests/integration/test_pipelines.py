@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from simulgen_pipeline import Surrogate
 
@@ -84,6 +85,7 @@ def test_full_vae_writes_every_dataset_and_clears_its_work(project: Project) -> 
         "08_reporting/plot_over_time.png",
         "08_reporting/plot_over_mesh.png",
         "08_reporting/plot_latents.png",
+        "08_reporting/plot_peaks.png",
         "08_reporting/plot_vae_losses.png",
     ):
         assert project.newest(f"data/{place}").exists(), place
@@ -152,6 +154,48 @@ def test_conditioner_only_trains_no_vae(project: Project) -> None:
         "run", "--pipelines=conditioner_only", "--env=smoke", f"--load-versions=vae:{before[0]}"
     )
     assert "Completed node: evaluate" in named
+
+
+def test_end_to_end_tunes_a_decoder_of_its_own_and_leaves_the_vae(project: Project) -> None:
+    before = project.versions("data/06_models/vae")
+    output = project.kedro("run", "--pipelines=end_to_end", "--env=smoke")
+    assert project.versions("data/06_models/vae") == before
+    assert "vae decoder: epoch" not in output
+    assert "end to end: epoch 8/8" in output
+    manifest = project.json("data/08_reporting/run_manifest.json")
+    assert manifest["loaded"]["vae"] == before[-1]
+    assert {"conditioner", "surrogate", "metrics"} <= manifest["saved"].keys()
+    surrogate = Surrogate.load(project.newest("data/06_models/surrogate"))
+    tuned = surrogate.conditioner.decoder
+    assert tuned is not None
+    own, known = tuned.state_dict(), surrogate.vae.network.decoder.state_dict()
+    assert not torch.equal(own["out.weight"], known["out.weight"])
+    predictions = project.json("data/08_reporting/metrics.json")["prediction"]
+    assert predictions["test"].keys() == ERRORS
+
+
+@pytest.mark.parametrize("kind", ["mlp", "cnn", "vit"])
+def test_pictures_are_designs_too(project: Project, tmp_path: Path, kind: str) -> None:
+    raw = project.folder / "data/01_raw"
+    pictures = Project(tmp_path)
+    options = (
+        f"simulations={raw / 'simulations.h5'},designs={raw / 'images'},data.image_size=64,"
+        f"conditioner.kind={kind},conditioner.training.num_epochs=2,vae.training.num_epochs=2"
+    )
+    pictures.kedro("run", "--pipelines=full_vae", "--env=smoke", f"--params={options}")
+    metrics = pictures.json("data/08_reporting/metrics.json")
+    assert metrics["prediction"]["test"].keys() == ERRORS
+    pictures.kedro(
+        "run",
+        "--pipelines=predict",
+        f"--params=new_designs={raw / 'new_images'}",
+    )
+    surrogate = Surrogate.load(pictures.newest("data/06_models/surrogate"))
+    expected = surrogate.predict(raw / "new_images")
+    with h5py.File(pictures.newest("data/07_model_output/predictions.h5")) as file:
+        rounding = 1e-6 * np.abs(expected.fields).max()
+        np.testing.assert_allclose(file["fields"][:], expected.fields, rtol=1e-5, atol=rounding)
+        assert file["design_ids"].asstr()[0] == "new_0000"
 
 
 @pytest.mark.parametrize(

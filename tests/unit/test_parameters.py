@@ -15,6 +15,7 @@ COMPLETE: dict[str, Any] = {
     "data": {},
     "vae": {},
     "conditioner": {},
+    "end_to_end": {},
     "baselines": {},
     "prediction": {},
     "training": {},

@@ -64,13 +64,14 @@ def save_artifact(artifact: Artifact, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def load_artifact(kind: type[A], folder: Path) -> A:
-    """Rebuild an artifact from its folder and nothing else.
+def load_artifact(kind: type[A], folder: Path, *other_kinds: type[A]) -> A:
+    """Rebuild an artifact, of one of some kinds, from its folder and nothing else.
 
     Raises:
         DataError: the folder is missing or damaged, holds another kind of artifact, or was written
             by a newer version of this project.
     """
+    kinds = {known.__name__: known for known in (kind, *other_kinds)}
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if not isinstance(config, dict):
@@ -79,15 +80,15 @@ def load_artifact(kind: type[A], folder: Path) -> A:
     except (OSError, TypeError, ValueError, SafetensorError) as error:
         raise _unreadable(kind, folder, error) from error
     found, version = config.pop("format", None), config.pop("format_version", None)
-    if found != kind.__name__:
-        raise DataError(f"{folder} holds a {found}; expected a {kind.__name__}.")
+    if found not in kinds:
+        raise DataError(f"{folder} holds a {found}; expected a {' or a '.join(kinds)}.")
     if version != FORMAT_VERSION:
         raise DataError(
             f"{folder} has format version {version}; this version of the project reads "
             f"{FORMAT_VERSION}. Use the version that wrote it, or train again."
         )
     try:
-        return kind.from_state(config, state)
+        return kinds[found].from_state(config, state)
     except (LookupError, RuntimeError, TypeError, ValueError) as error:
         raise _unreadable(kind, folder, error) from error
 

@@ -49,6 +49,9 @@ class DataConfig(BaseModel):
         "auto", description="training data in memory, or read by the batch from disk"
     )
     split: SplitConfig = SplitConfig()
+    image_size: int = Field(
+        256, ge=8, le=2048, description="pictures are resized to this square [pixel]"
+    )
     field_scaling: Literal["centred", "min_max"] = Field(
         "centred",
         description="centred: mean of each node, one scale; min_max: each node to [-0.7, 0.7]",

@@ -1,12 +1,14 @@
-"""Designs as rows of parameters: reading a CSV file, matching it to the simulations.
+"""Designs: reading a CSV file or listing a folder of pictures, matching them to the simulations.
 
-A design table is a DataFrame with one float64 column per parameter and the design ids as index.
+A design table is a DataFrame with the design ids as index, and one float64 column per parameter or
+one column `picture` of paths.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,32 +16,30 @@ import numpy as np
 import pandas as pd
 
 from .errors import DataError
+from .pictures import PICTURE_COLUMN, list_pictures
+
+logger = logging.getLogger(__name__)
 
 ID_COLUMN = "id"
 
 
 def read_designs(path: Path) -> pd.DataFrame:
-    """Read a CSV file of designs, with a header row or none.
+    """Read a CSV file of designs, with a header row or none, or list a folder of pictures.
 
     A column `id` becomes the index; without one the index is unnamed and counts from 0. Without a
-    header the columns are named p1, p2, ...
+    header the columns are named p1, p2, ... A folder's pictures have their file names as index.
 
     Raises:
-        DataError: the file is missing, empty, or holds anything but finite numbers.
+        DataError: the file is missing, empty, or holds anything but finite numbers; the folder has
+            no pictures.
     """
     if path.is_dir():
-        pictures = [p for p in path.iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg")]
-        found = (
-            f"a folder with {len(pictures)} pictures" if pictures else "a folder with no pictures"
-        )
-        raise DataError(
-            f"{path} is {found}. Expected a CSV file, one row per design: this version learns from "
-            f"parameters only. Name the file with --params=designs=PATH (new_designs=PATH)."
-        )
+        return list_pictures(path)
     if not path.is_file():
         raise DataError(
-            f"There are no designs at {path}. Expected a CSV file, one row per simulation; name "
-            f"yours with --params=designs=PATH (for predict: new_designs=PATH)."
+            f"There are no designs at {path}. Expected a CSV file with one row per simulation, or "
+            f"a folder with one picture per simulation; name yours with --params=designs=PATH (for "
+            f"predict: new_designs=PATH)."
         )
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -162,6 +162,13 @@ def match_designs(
             f"of the same study."
         )
     has_ids = table.index.name == ID_COLUMN
+    is_named = design_ids is not None and not table.index.isin(design_ids).any()
+    if PICTURE_COLUMN in table and is_named:  # files have names that need not be ids
+        logger.info(
+            "No picture of %s has the id of a simulation: they are matched in natural order",
+            designs,
+        )
+        has_ids = False
     if has_ids and design_ids is not None:
         missing = [i for i in design_ids if i not in table.index]
         if missing:
@@ -178,7 +185,11 @@ def match_designs(
 
 
 def design_fingerprint(table: pd.DataFrame) -> str:
-    """Identifies a design table: SHA-256 of its ids, parameter names and values."""
+    """Identifies a design table: SHA-256 of its ids, and of parameters or pictures themselves."""
     digest = hashlib.sha256(repr((table.index.tolist(), table.columns.tolist())).encode())
-    digest.update(np.ascontiguousarray(table.to_numpy(np.float64)).data)
+    if PICTURE_COLUMN in table:
+        for path in table[PICTURE_COLUMN]:
+            digest.update(hashlib.sha256(Path(path).read_bytes()).digest())
+    else:
+        digest.update(np.ascontiguousarray(table.to_numpy(np.float64)).data)
     return digest.hexdigest()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from .artifact import Config, State
+from .design_inputs import DesignInputs
 from .errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -118,6 +119,10 @@ class DesignScaler:
             self.scaling
         ]
         return self
+
+    def inputs(self, designs: pd.DataFrame | NDArray[Any], warn: bool = True) -> DesignInputs:
+        """Designs as models take them; arguments and errors are those of `transform`."""
+        return DesignInputs(self.transform(designs, warn))
 
     def transform(
         self, designs: pd.DataFrame | NDArray[Any], warn: bool = True

@@ -9,6 +9,8 @@ from kedro.io import DatasetError
 from kedro.io.core import VersionNotFoundError
 
 from simulgen_pipeline.data.artifact import Artifact, load_artifact, save_artifact
+from simulgen_pipeline.data.design_scalers import AnyDesignScaler
+from simulgen_pipeline.data.pictures import PictureScaler
 from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.scaling import DesignScaler, FieldScaler
 from simulgen_pipeline.models.baselines import Baselines
@@ -24,6 +26,7 @@ class ArtifactDataset(VersionedPathDataset[A, A], Generic[A]):
     """A folder that holds one kind of fitted object."""
 
     kind: ClassVar[type[Any]]
+    other_kinds: ClassVar[tuple[type[Any], ...]] = ()
 
     def load(self) -> A:
         try:
@@ -33,7 +36,7 @@ class ArtifactDataset(VersionedPathDataset[A, A], Generic[A]):
                 f"There is no trained {self._filepath.name} in {self._filepath} yet. Train one "
                 f"first: kedro run --pipeline=full_vae."
             ) from error
-        artifact: A = load_artifact(self.kind, folder)
+        artifact: A = load_artifact(self.kind, folder, *self.other_kinds)
         return artifact
 
     def save(self, data: A) -> None:
@@ -46,10 +49,11 @@ class FieldScalerDataset(ArtifactDataset[FieldScaler]):
     kind = FieldScaler
 
 
-class DesignScalerDataset(ArtifactDataset[DesignScaler]):
+class DesignScalerDataset(ArtifactDataset[AnyDesignScaler]):
     """A fitted scaling of designs."""
 
     kind = DesignScaler
+    other_kinds = (PictureScaler,)
 
 
 class RepresentationDataset(ArtifactDataset[FieldRepresentation]):

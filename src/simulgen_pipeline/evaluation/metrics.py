@@ -57,16 +57,13 @@ class FieldErrors:
         Raises:
             ValueError: shapes differ, or a value is not finite.
         """
-        _check_shapes(true=true, predicted=predicted)
+        check_shapes(true=true, predicted=predicted)
         for one_true, one_predicted, name in zip(true, predicted, design_ids, strict=True):
             reference = one_true.astype(np.float64)  # (T, M)
             error = one_predicted.astype(np.float64) - reference
             squared = _sum_of_squares(error)
             if not math.isfinite(squared):
-                raise ValueError(
-                    f"Design {name} has values that are not finite, in the true field or in the "
-                    f"prediction. Expected finite fields; did the training diverge?"
-                )
+                raise not_finite_error(name)
             self._count_true(reference)
             self._squared += squared
             self._absolute += float(np.abs(error).sum())
@@ -139,7 +136,7 @@ class IntervalErrors:
         Raises:
             ValueError: shapes differ, or a value is not finite.
         """
-        _check_shapes(true=true, mean=mean, std=std)
+        check_shapes(true=true, mean=mean, std=std)
         for block in zip(true, mean, std, strict=True):
             reference, centre, deviation = (part.astype(np.float64) for part in block)  # (T, M)
             error = np.abs(reference - centre)
@@ -214,7 +211,7 @@ def calibration_factor(blocks: Iterable[tuple[Array, Array, Array]]) -> float:
     """
     counts = np.zeros(len(_RATIO_EDGES) + 1, np.int64)  # below the first edge, bins, above the last
     for true, mean, std in blocks:
-        _check_shapes(true=true, mean=mean, std=std)
+        check_shapes(true=true, mean=mean, std=std)
         for one in zip(true, mean, std, strict=True):
             ratios = _error_ratios(*(part.astype(np.float64) for part in one))
             bins = np.searchsorted(_RATIO_EDGES, ratios.ravel())  # edge[i - 1] < ratio <= edge[i]
@@ -244,7 +241,16 @@ def _sum_of_squares(values: Array) -> float:
     return float(np.square(values).sum())
 
 
-def _check_shapes(**arrays: Array) -> None:
+def check_shapes(**arrays: Array) -> None:
+    """Raise a ValueError unless all arrays have one shape (n, T, M)."""
     shapes = {name: array.shape for name, array in arrays.items()}
     if len(set(shapes.values())) > 1 or any(len(shape) != 3 for shape in shapes.values()):
         raise ValueError(f"Expected fields of one shape (designs, times, nodes), not {shapes}.")
+
+
+def not_finite_error(design_id: str) -> ValueError:
+    """What to raise when a field of a design, or its prediction, has NaN or infinite values."""
+    return ValueError(
+        f"Design {design_id} has values that are not finite, in the true field or in the "
+        f"prediction. Expected finite fields; did the training diverge?"
+    )

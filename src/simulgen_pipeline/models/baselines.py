@@ -25,7 +25,7 @@ from simulgen_pipeline.data.errors import DataError
 from . import radial_basis
 from .cross_validation import Folds
 from .mode_processes import Completed, ModeProcesses, choose_kind, complete, fit_further_modes
-from .radial_basis import RadialBasis
+from .radial_basis import RadialBasis, held_out_errors
 from .trajectory_pod import FieldReader, TrajectoryPod
 
 Float64 = NDArray[np.float64]
@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 POD_RBF, POD_GPR = "pod_rbf", "pod_gpr"
 # Fewer designs are tuned sooner than other processes have started.
 FEWEST_DESIGNS_FOR_JOBS = 100
+# Numbers of principal components that are compared as inputs, beside all of them.
+INPUT_COUNTS = (2, 4, 8, 16, 24, 32, 48)
 
 
 class BaselineConfig(BaseModel):
@@ -100,6 +102,7 @@ class Baselines:
         designs: Float64,
         config: BaselineConfig | None = None,
         num_jobs: int = 1,
+        ordered: bool = False,
     ) -> Self:
         """Fit both baselines to the same designs.
 
@@ -109,6 +112,8 @@ class Baselines:
             designs: (n, P) their parameters, scaled to comparable ranges.
             config: limits of the cost.
             num_jobs: processes; the result does not depend on it.
+            ordered: parameters come in order of their importance, as the principal components of
+                pictures do; cross-validation then says how many of them to use.
 
         Raises:
             DataError: fewer than three distinct designs, fields that are all the same, or values
@@ -127,9 +132,6 @@ class Baselines:
         # In random order, so that the designs within a limit are the first ones.
         order = np.random.default_rng(config.seed).permutation(len(distinct))
         members = [np.flatnonzero(group == number) for number in order]
-        inputs = _fit_inputs(distinct[order], config.max_tuning_designs)
-        points = _points(distinct[order], inputs)
-
         pod = TrajectoryPod(config.max_bytes).fit(reader, rows)
         assert pod.coefficients_ is not None
         assert pod.norms_ is not None
@@ -137,13 +139,25 @@ class Baselines:
         norms = np.array([pod.norms_[same].mean() for same in members])
 
         tuned = slice(config.max_tuning_designs)
-        folds = Folds.split(points[tuned], coefficients[tuned], norms[tuned], config.num_folds)
+
+        def folds_of(num_inputs: int) -> tuple[State, Float64, Folds]:
+            inputs = _fit_inputs(distinct[order], num_inputs, config.max_tuning_designs)
+            points = _points(distinct[order], inputs)
+            values = points[tuned], coefficients[tuned], norms[tuned]
+            return inputs, points, Folds.split(*values, config.num_folds)
+
+        num_inputs = designs.shape[1]
+        if ordered:
+            counts = [count for count in INPUT_COUNTS if count < num_inputs] + [num_inputs]
+            num_inputs = min(counts, key=lambda count: _quick_error(folds_of(count)[2]))
+        inputs, points, folds = folds_of(num_inputs)
         if len(folds.points) < FEWEST_DESIGNS_FOR_JOBS:
             num_jobs = 1
         rbf, rbf_errors = _fit_rbf(folds, num_jobs)
         gpr, completed = _fit_gpr(folds, rbf_errors, config, num_jobs)
         report = {
             "num_parameters": designs.shape[1],
+            "num_inputs": num_inputs,
             "ignored_parameters": np.flatnonzero(np.ptp(designs, axis=0) == 0).tolist(),
             "repeated_designs": [rows[same].tolist() for same in members if len(same) > 1],
             "num_designs": len(distinct),
@@ -224,9 +238,9 @@ def _finite(designs: Float64) -> Float64:
     return designs
 
 
-def _fit_inputs(designs: Float64, most: int) -> State:
-    """Which parameters vary, their mean, and the median distance of (some of) the designs."""
-    columns = np.flatnonzero(np.ptp(designs, axis=0) > 0)
+def _fit_inputs(designs: Float64, num_inputs: int, most: int) -> State:
+    """Which of the first parameters vary, their mean, and the median distance of (some) designs."""
+    columns = np.flatnonzero(np.ptp(designs[:, :num_inputs], axis=0) > 0)
     distance = np.median(pdist(designs[:most, columns]))
     return {
         "columns": columns,
@@ -239,6 +253,13 @@ def _points(designs: Float64, inputs: State) -> Float64:
     """Designs (q, P) as kernels see them: centred, in units of the median distance."""
     points = (designs[:, inputs["columns"]] - inputs["centre"]) / inputs["distance"]
     return np.ascontiguousarray(points)
+
+
+def _quick_error(folds: Folds) -> float:
+    """Least cross-validated error of a few kernels, to compare inputs by."""
+    quick = [RadialBasis(kernel, 1, 1.0, s) for kernel in ("linear", "cubic") for s in (0.0, 1e-2)]
+    errors = [held_out_errors(candidate, folds) for candidate in quick]
+    return min((folds.score(e) for e in errors if e is not None), default=np.inf)
 
 
 def _fit_rbf(folds: Folds, num_jobs: int) -> tuple[Config, Float64]:

@@ -1,18 +1,27 @@
 """The latent conditioner: from a design to the latents of its simulation.
 
-Shapes: B batch, K members, P parameters, Z main latent, L levels, H latent of a level.
+Shapes: B batch, K members, P features (parameters, or principal components of pictures), C colour
+channels, S side of a picture, Z main latent, L levels, H latent of a level.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, UInt8
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from .layers import ResidualMlp
+from .picture_networks import PictureCnn, VisionTransformer
 from .vae import Posterior, VaeArchitecture, posterior_from
+
+Kind = Literal["mlp", "cnn", "vit"]
+
+# What a network of pictures hands on to the members, and their width.
+NUM_PICTURE_FEATURES = 128
+MEMBER_FILTERS = (128,)
 
 
 class ConditionerArchitecture(BaseModel):
@@ -20,9 +29,17 @@ class ConditionerArchitecture(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["mlp"] = "mlp"
-    num_parameters: int = Field(ge=1, description="P")
-    filters: tuple[int, ...] = Field(min_length=1, description="hidden widths")
+    kind: Kind
+    num_features: int = Field(ge=1, description="P")
+    num_channels: int = Field(0, ge=0, description="C of pictures; 0 where there are none")
+    image_size: int = Field(0, ge=0, description="S of pictures; 0 where there are none")
+    filters: tuple[int, ...] = Field(min_length=1, description="widths (mlp, cnn)")
+    squeeze_excitation: bool = Field(True, description="of the cnn")
+    spatial_attention: bool = Field(True, description="of the cnn")
+    patch_size: int = Field(16, ge=1, description="of the vit [pixel]")
+    embedding: int = Field(64, ge=1, description="of the vit")
+    num_layers: int = Field(2, ge=1, description="of the vit")
+    num_heads: int = Field(4, ge=1, description="of the vit")
     dropout: float = Field(ge=0, lt=1)
     num_members: int = Field(ge=1, description="K, networks of the ensemble")
 
@@ -31,22 +48,53 @@ class Conditioner(nn.Module):
     """An ensemble of networks that each give a posterior of all latents for a design.
 
     The members see the same designs and start from different weights; where they disagree, the
-    prediction is uncertain (deep ensembles, Lakshminarayanan et al. 2017).
+    prediction is uncertain (deep ensembles, Lakshminarayanan et al. 2017). Members that see
+    pictures share the network that reads them, which is most of the cost, and are also given the
+    pictures' principal components.
     """
 
     def __init__(self, architecture: ConditionerArchitecture, vae: VaeArchitecture) -> None:
         super().__init__()
-        self.architecture, self.vae_architecture = architecture, vae
+        a = self.architecture = architecture
+        self.vae_architecture = vae
+        self.reader = _picture_reader(a)
+        num_in, filters = a.num_features, a.filters
+        if self.reader is not None:
+            num_in, filters = num_in + NUM_PICTURE_FEATURES, MEMBER_FILTERS
         self.members = nn.ModuleList(
-            ResidualMlp(
-                architecture.num_parameters,
-                2 * vae.num_latents,
-                architecture.filters,
-                architecture.dropout,
-            )
-            for _ in range(architecture.num_members)
+            ResidualMlp(num_in, 2 * vae.num_latents, filters, a.dropout)
+            for _ in range(a.num_members)
         )
 
-    def forward(self, designs: Float[Tensor, "B P"]) -> list[Posterior]:
-        """Each member's posterior for the scaled designs."""
-        return [posterior_from(member(designs), self.vae_architecture) for member in self.members]
+    def forward(
+        self, features: Float[Tensor, "B P"], pictures: UInt8[Tensor, "B C S S"] | None = None
+    ) -> list[Posterior]:
+        """Each member's posterior for the designs; pictures have levels from 0 to 255."""
+        if self.reader is not None:
+            features = torch.cat([features, self.reader(pictures).float()], dim=-1)
+        return [posterior_from(member(features), self.vae_architecture) for member in self.members]
+
+
+def _picture_reader(a: ConditionerArchitecture) -> nn.Module | None:
+    if a.kind == "mlp":
+        return None
+    if a.kind == "cnn":
+        return PictureCnn(
+            a.num_channels,
+            a.image_size,
+            NUM_PICTURE_FEATURES,
+            a.filters,
+            a.dropout,
+            a.squeeze_excitation,
+            a.spatial_attention,
+        )
+    return VisionTransformer(
+        a.num_channels,
+        a.image_size,
+        NUM_PICTURE_FEATURES,
+        a.patch_size,
+        a.embedding,
+        a.num_layers,
+        a.num_heads,
+        a.dropout,
+    )

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from simulgen_pipeline.data.artifact import Config, State, join_states, part_of
+from simulgen_pipeline.data.design_inputs import DesignInputs
+from simulgen_pipeline.data.design_scalers import AnyDesignScaler, design_scaler_from_state
 from simulgen_pipeline.data.representation import FieldRepresentation
-from simulgen_pipeline.data.scaling import DesignScaler
 from simulgen_pipeline.data.split import Split
 
 from .conditioner import Conditioner, ConditionerArchitecture
-from .vae import HierarchicalVae, Latents, VaeArchitecture
+from .vae import Decoder, HierarchicalVae, Latents, VaeArchitecture
 
 # Designs that pass through a network at a time.
 INFERENCE_BATCH = 64
@@ -57,7 +58,7 @@ class TrainedVae:
         self,
         network: HierarchicalVae,
         representation: FieldRepresentation,
-        design_scaler: DesignScaler,
+        design_scaler: AnyDesignScaler,
         split: Split,
         fingerprint: str,
         design_fingerprint: str,
@@ -77,12 +78,7 @@ class TrainedVae:
 
     def decode(self, latents: LatentArrays) -> NDArray[np.float32]:
         """Channels (n, T, C) from latents alone."""
-        batches = zip(*(_batches(part) for part in latents), strict=True)
-        parts = [
-            self.network.decoder(Latents(*(torch.from_numpy(part) for part in batch)))
-            for batch in batches
-        ]
-        return np.asarray(torch.cat(parts).numpy())
+        return _decoded(self.network.decoder, latents)
 
     def config(self) -> Config:
         return {
@@ -109,7 +105,7 @@ class TrainedVae:
             FieldRepresentation.from_state(
                 config["representation"], part_of(state, "representation")
             ),
-            DesignScaler.from_state(config["design_scaler"], part_of(state, "design_scaler")),
+            design_scaler_from_state(config["design_scaler"], part_of(state, "design_scaler")),
             Split.model_validate(config["split"]),
             config["fingerprint"],
             config["design_fingerprint"],
@@ -117,35 +113,71 @@ class TrainedVae:
 
 
 class TrainedConditioner:
-    """An ensemble that maps scaled designs (n, P) to latents."""
+    """An ensemble that maps scaled designs to latents, and those to channels.
 
-    def __init__(self, network: Conditioner) -> None:
+    Attributes:
+        network: the ensemble.
+        decoder: its own, if it was trained together with one; else the VAE's serves.
+    """
+
+    def __init__(self, network: Conditioner, decoder: Decoder | None = None) -> None:
         self.network = network.eval().requires_grad_(False)
+        self.decoder = None if decoder is None else decoder.eval().requires_grad_(False)
 
-    def latents(self, designs: NDArray[Any], vae: TrainedVae) -> list[LatentArrays]:
-        """Each member's latents of scaled designs (n, P)."""
-        scaled = torch.from_numpy(np.asarray(designs, dtype=np.float32))
+    def latents(self, designs: DesignInputs, vae: TrainedVae) -> list[LatentArrays]:
+        """Each member's latents of n designs."""
+        parts = []
+        for start in range(0, len(designs), INFERENCE_BATCH):
+            rows = np.arange(start, min(start + INFERENCE_BATCH, len(designs)))
+            parts.append(self._latents(designs.take(rows), vae))
+        return [
+            LatentArrays(*(torch.cat(part).numpy() for part in zip(*member, strict=True)))
+            for member in zip(*parts, strict=True)
+        ]
+
+    def _latents(self, designs: DesignInputs, vae: TrainedVae) -> list[Latents]:
+        features = torch.from_numpy(designs.features.astype(np.float32))
+        pictures = None
+        if self.network.reader is not None and designs.pictures is not None:
+            pictures = torch.from_numpy(designs.pictures)
         decoder = vae.network.decoder
-        members = [decoder.latents(posterior.mean()) for posterior in self.network(scaled)]
-        return [LatentArrays(*(part.numpy() for part in latents)) for latents in members]
+        return [decoder.latents(told.mean()) for told in self.network(features, pictures)]
+
+    def decode(self, latents: LatentArrays, vae: TrainedVae) -> NDArray[np.float32]:
+        """Channels (n, T, C) of latents that it told."""
+        return _decoded(self.decoder or vae.network.decoder, latents)
 
     def config(self) -> Config:
         return {
             "architecture": self.network.architecture.model_dump(mode="json"),
             "vae_architecture": self.network.vae_architecture.model_dump(mode="json"),
+            "has_decoder": self.decoder is not None,
         }
 
     def state(self) -> State:
-        return _weights(self.network)
+        state = _weights(self.network)
+        if self.decoder is not None:
+            state |= {f"decoder/{name}": value for name, value in _weights(self.decoder).items()}
+        return state
 
     @classmethod
     def from_state(cls, config: Config, state: State) -> Self:
+        vae_architecture = VaeArchitecture.model_validate(config["vae_architecture"])
         network = Conditioner(
-            ConditionerArchitecture.model_validate(config["architecture"]),
-            VaeArchitecture.model_validate(config["vae_architecture"]),
+            ConditionerArchitecture.model_validate(config["architecture"]), vae_architecture
         )
         _load_weights(network, state)
-        return cls(network)
+        if not config["has_decoder"]:
+            return cls(network)
+        decoder = Decoder(vae_architecture)
+        _load_weights(decoder, part_of(state, "decoder"))
+        return cls(network, decoder)
+
+
+def _decoded(decoder: Decoder, latents: LatentArrays) -> NDArray[np.float32]:
+    batches = zip(*(_batches(part) for part in latents), strict=True)
+    parts = [decoder(Latents(*(torch.from_numpy(part) for part in batch))) for batch in batches]
+    return np.asarray(torch.cat(parts).numpy())
 
 
 def _batches(array: NDArray[Any]) -> list[NDArray[Any]]:

@@ -172,16 +172,21 @@ class VaeConfig(_Frozen):
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, values: Any) -> Any:
-        preset = values.get("preset", 2) if isinstance(values, dict) else None
-        if not isinstance(preset, int) or preset not in PRESETS:
-            return values  # the fields' own validation says what is wrong
-        return _merge(PRESETS[preset], values)
+        return _with_preset(values, PRESETS)
 
     @model_validator(mode="after")
     def _widest_first(self) -> VaeConfig:
         if min(self.filters) < 1 or list(self.filters) != sorted(self.filters, reverse=True):
             raise ValueError(f"filters must be positive, widest first; got {list(self.filters)}")
         return self
+
+
+def _with_preset(values: Any, presets: dict[int, dict[str, Any]]) -> Any:
+    """Values over those of the preset that they name."""
+    preset = values.get("preset", 2) if isinstance(values, dict) else None
+    if not isinstance(preset, int) or preset not in presets:
+        return values  # the fields' own validation says what is wrong
+    return _merge(presets[preset], values)
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -192,13 +197,43 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-class ConditionerConfig(_Frozen):
-    """The latent conditioner and its training (`conditioner.*`)."""
+CONDITIONER_PRESETS: dict[int, dict[str, Any]] = {
+    1: {  # the values of the original SimulGen-VAE
+        "filters": [4, 8, 16, 32, 64],
+        "picture_filters": [32, 64, 128, 256],
+        "dropout": 0.3,
+        "training": {
+            "num_epochs": 10000,
+            "batch_size": 16,
+            "learning_rate": 1e-3,
+            "weight_decay": 1e-5,
+        },
+    },
+    2: {},
+}
 
-    kind: Literal["auto", "mlp"] = Field("auto", description="auto: mlp for a CSV of parameters")
-    filters: tuple[PositiveInt, ...] = Field(
-        (256, 256, 256), min_length=1, description="hidden widths"
+
+class ConditionerConfig(_Frozen):
+    """The latent conditioner and its training (`conditioner.*`); as for the VAE, with presets."""
+
+    preset: int = Field(2, ge=1, le=2, strict=True, description="1: the original's sizes")
+    kind: Literal["auto", "mlp", "cnn", "vit"] = Field(
+        "auto",
+        description="mlp: parameters, or principal components of pictures; cnn, vit: pictures; "
+        "auto: mlp for a CSV, cnn for pictures",
     )
+    filters: tuple[PositiveInt, ...] = Field(
+        (256, 256, 256), min_length=1, description="widths of the mlp's blocks"
+    )
+    picture_filters: tuple[PositiveInt, ...] = Field(
+        (32, 64, 128, 256), min_length=1, description="widths of the cnn's levels"
+    )
+    squeeze_excitation: bool = Field(True, description="channel attention in the cnn's blocks")
+    spatial_attention: bool = Field(True, description="attention over places in the cnn's blocks")
+    patch_size: PositiveInt = Field(16, description="side of the vit's patches [pixel]")
+    embedding: PositiveInt = Field(64, description="width of the vit")
+    num_layers: PositiveInt = Field(2, description="layers of the vit")
+    num_heads: PositiveInt = Field(4, description="attention heads of the vit")
     dropout: float = Field(0.0, ge=0, lt=1)
     num_members: int = Field(
         3, ge=2, description="networks of the ensemble, whose disagreement is the spread"
@@ -207,3 +242,35 @@ class ConditionerConfig(_Frozen):
         0.1, ge=0, description="weight of the error in latents beside that of the decoded field"
     )
     training: ConditionerOptimisation = ConditionerOptimisation()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        return _with_preset(values, CONDITIONER_PRESETS)
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> ConditionerConfig:
+        if self.embedding % self.num_heads:
+            raise ValueError(
+                f"num_heads must divide embedding, got {self.num_heads} and {self.embedding}"
+            )
+        return self
+
+
+class EndToEndOptimisation(OptimisationConfig):
+    """The same for conditioner and decoder together, which are both trained already."""
+
+    auto_steps: int = Field(1500, ge=1, description="optimizer steps that auto aims at")
+    learning_rate: float = Field(1e-3, gt=0, description="the highest, after warm-up")
+
+
+class EndToEndConfig(_Frozen):
+    """Training a conditioner on the decoded field (`end_to_end.*`), after its own training."""
+
+    loss: Loss = Field("huber", description="of the decoded field")
+    relative_loss: bool = Field(True, description="each design's error relative to its norm")
+    latent_weight: float = Field(
+        1e-3, ge=0, description="weight of the error in latents beside that of the field"
+    )
+    tune_decoder: bool = Field(True, description="train the decoder too, or leave it frozen")
+    training: EndToEndOptimisation = EndToEndOptimisation()

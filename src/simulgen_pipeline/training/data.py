@@ -1,6 +1,7 @@
 """Training data as batches of tensors, in memory or read by the batch.
 
-Shapes: N designs, T time steps, C channels, P parameters, B batch.
+Shapes: N designs, T time steps, C channels, P features (or, of pictures, colour channels C and side
+S), B batch.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ PRELOAD_SHARE = 0.25
 
 
 class TrainingData:
-    """Channels of all designs with their scaled parameters, norms and, if known, latents.
+    """Channels of all designs with their scaled features, norms and, if known, latents.
 
     Args:
         fields: handle on the channels (N, T, C).
-        designs: scaled parameters (N, P).
+        designs: scaled features (N, P).
         norms: Frobenius norm of each design's field in channel units (N,).
         latents: all latents of each design, or None.
+        pictures: levels of the designs' pictures (N, C, S, S), uint8, or None.
         memory: `preload`, `lazy`, or `auto`: preload what fits a quarter of the free memory.
     """
 
@@ -38,11 +40,13 @@ class TrainingData:
         designs: Tensor,
         norms: Tensor,
         latents: Latents | None,
+        pictures: Tensor | None,
         memory: str,
         device: torch.device,
     ) -> None:
         self.fields, self.device = fields, device
         self.designs, self.norms = designs.to(device), norms.to(device)
+        self.pictures = None if pictures is None else pictures.to(device)
         self.latents = None if latents is None else Latents(*(part.to(device) for part in latents))
         num_bytes = 4 * int(np.prod(fields.shape))
         if memory == "auto":
@@ -60,7 +64,8 @@ class TrainingData:
         else:
             fields = self._read(rows).to(self.device)
         latents = None if self.latents is None else Latents(*(part[index] for part in self.latents))
-        return Batch(fields, self.designs[index], self.norms[index], latents)
+        pictures = None if self.pictures is None else self.pictures[index]
+        return Batch(fields, self.designs[index], self.norms[index], latents, pictures)
 
     def _read(self, rows: Sequence[int]) -> Tensor:
         return torch.from_numpy(self.fields.read(list(rows)).astype(np.float32, copy=False))

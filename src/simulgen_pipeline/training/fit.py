@@ -14,16 +14,19 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from simulgen_pipeline.data.design_inputs import DesignInputs
+from simulgen_pipeline.data.design_scalers import AnyDesignScaler
 from simulgen_pipeline.data.designs import design_fingerprint
+from simulgen_pipeline.data.errors import DataError
 from simulgen_pipeline.data.fields import SimulationFields
+from simulgen_pipeline.data.pictures import PictureScaler
 from simulgen_pipeline.data.representation import FieldRepresentation
-from simulgen_pipeline.data.scaling import DesignScaler
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.conditioner import Conditioner, ConditionerArchitecture
 from simulgen_pipeline.models.trained import LatentArrays, TrainedConditioner, TrainedVae
-from simulgen_pipeline.models.vae import HierarchicalVae, VaeArchitecture
+from simulgen_pipeline.models.vae import Decoder, HierarchicalVae, VaeArchitecture
 
-from .config import ConditionerConfig, EngineConfig, VaeConfig
+from .config import ConditionerConfig, EndToEndConfig, EngineConfig, Loss, VaeConfig
 from .job import Arrays, ConditionerJob, VaeJob
 from .launch import Trained, train
 
@@ -43,14 +46,14 @@ def fit_vae(
     design_table: pd.DataFrame,
     split: Split,
     representation: FieldRepresentation,
-    design_scaler: DesignScaler,
+    design_scaler: AnyDesignScaler,
     config: VaeConfig,
     engine: EngineConfig,
     memory: Memory,
     work_folder: Path,
     log_folder: Path,
 ) -> tuple[TrainedVae, pd.DataFrame]:
-    """Train a VAE on the channels (N, T, C) and designs (N rows, P columns) of its training part.
+    """Train a VAE on the channels (N, T, C) and designs (N rows) of its training part.
 
     Returns:
         The VAE with the weights of its best epoch on the validation designs, and a row per epoch.
@@ -75,14 +78,12 @@ def fit_vae(
         architecture=architecture,
         engine=engine,
         config=config,
+        mix_designs=isinstance(design_scaler, PictureScaler),
         design_filters=DESIGN_FILTERS,
         log_folder=_run_folder(log_folder, "vae"),
     )
-    designs = design_scaler.transform(design_table, warn=False)
-    arrays = _arrays(channels, designs, split, representation)
-    if config.loss != "mse" and representation.basis is not None:
-        basis = representation.basis
-        arrays["lift"] = _tensor(basis.modes_ * basis.coefficient_scale_)
+    designs = design_scaler.inputs(design_table, warn=False)
+    arrays = _arrays(channels, designs, split, representation, config.loss)
     trained = train(job, arrays, work_folder)
     network = HierarchicalVae(architecture)
     network.load_state_dict(_part(trained, "vae."))
@@ -99,7 +100,7 @@ def fit_vae(
 
 def fit_conditioner(
     channels: SimulationFields,
-    designs: NDArray[np.float64],
+    designs: DesignInputs,
     latents: LatentArrays,
     vae: TrainedVae,
     config: ConditionerConfig,
@@ -107,21 +108,21 @@ def fit_conditioner(
     memory: Memory,
     work_folder: Path,
     log_folder: Path,
+    end_to_end: EndToEndConfig | None = None,
 ) -> tuple[TrainedConditioner, pd.DataFrame]:
-    """Train a conditioner on a frozen VAE: scaled designs (N, P) to the latents of its split.
+    """Train a conditioner on a trained VAE: scaled designs (N) to the latents of its split.
+
+    With `end_to_end` it goes on with the decoded field alone to decide, and the decoder may learn
+    too; the conditioner then carries a decoder of its own, and the VAE stays as it was.
 
     Returns:
         The conditioner with the weights of its best epoch, and a row per epoch.
 
     Raises:
+        DataError: the kind of conditioner needs pictures, and the designs are parameters.
         TrainingError: a training process failed.
     """
-    architecture = ConditionerArchitecture(
-        num_parameters=designs.shape[1],
-        filters=config.filters,
-        dropout=config.dropout,
-        num_members=config.num_members,
-    )
+    architecture = _conditioner_architecture(designs, config)
     job = ConditionerJob(
         fields=channels.path,
         memory=memory,
@@ -129,29 +130,78 @@ def fit_conditioner(
         architecture=vae.network.architecture,
         engine=engine,
         config=config,
+        end_to_end=end_to_end,
         conditioner=architecture,
         log_folder=_run_folder(log_folder, "conditioner"),
     )
-    arrays = _arrays(channels, designs, vae.split, vae.representation)
+    loss = "mse" if end_to_end is None else end_to_end.loss
+    arrays = _arrays(channels, designs, vae.split, vae.representation, loss)
+    if architecture.kind != "mlp":
+        assert designs.pictures is not None
+        arrays["pictures"] = torch.from_numpy(designs.pictures)
     arrays["main"], arrays["hierarchical"] = (torch.from_numpy(part) for part in latents)
     weights = vae.network.state_dict()
     arrays |= {f"vae.{name}": value for name, value in weights.items()}
     trained = train(job, arrays, work_folder)
     network = Conditioner(architecture, vae.network.architecture)
     network.load_state_dict(_part(trained, "conditioner."))
-    return TrainedConditioner(network), trained.history
+    decoder = None
+    if end_to_end is not None and end_to_end.tune_decoder:
+        decoder = Decoder(vae.network.architecture)
+        decoder.load_state_dict(_part(trained, "decoder."))
+    return TrainedConditioner(network, decoder), trained.history
+
+
+def _conditioner_architecture(
+    designs: DesignInputs, config: ConditionerConfig
+) -> ConditionerArchitecture:
+    pictures = designs.pictures
+    kind = config.kind
+    if kind == "auto":
+        kind = "mlp" if pictures is None else "cnn"
+    if kind != "mlp" and pictures is None:
+        raise DataError(
+            f"conditioner.kind={kind} reads pictures, and the designs are parameters. Give a "
+            f"folder of pictures (--params=designs=FOLDER), or use conditioner.kind=mlp."
+        )
+    num_channels, image_size = (0, 0) if pictures is None else pictures.shape[1:3]
+    if kind == "vit" and (image_size % config.patch_size or image_size < 2 * config.patch_size):
+        raise DataError(
+            f"conditioner.patch_size={config.patch_size} does not divide data.image_size="
+            f"{image_size} into at least 2 x 2 patches. Choose another of the two."
+        )
+    return ConditionerArchitecture(
+        kind=kind,
+        num_features=designs.features.shape[1],
+        num_channels=num_channels,
+        image_size=image_size,
+        filters=config.filters if kind == "mlp" else config.picture_filters,
+        squeeze_excitation=config.squeeze_excitation,
+        spatial_attention=config.spatial_attention,
+        patch_size=config.patch_size,
+        embedding=config.embedding,
+        num_layers=config.num_layers,
+        num_heads=config.num_heads,
+        dropout=config.dropout,
+        num_members=config.num_members,
+    )
 
 
 def _arrays(
     channels: SimulationFields,
-    designs: NDArray[Any],
+    designs: DesignInputs,
     split: Split,
     representation: FieldRepresentation,
+    loss: Loss,
 ) -> Arrays:
     norms = np.concatenate([representation.norms(block) for _, block in channels.blocks()])
     largest = norms[list(split.train)].max() or 1.0
     norms = np.maximum(norms, SMALLEST_NORM * largest)
-    return {"designs": _tensor(designs), "norms": _tensor(norms)}
+    arrays = {"designs": _tensor(designs.features), "norms": _tensor(norms)}
+    basis = representation.basis
+    if loss != "mse" and basis is not None:
+        arrays["lift"] = _tensor(basis.modes_ * basis.coefficient_scale_)
+    return arrays
 
 
 def _tensor(values: NDArray[Any]) -> torch.Tensor:

@@ -16,7 +16,7 @@ from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.conditioner import ConditionerArchitecture
 from simulgen_pipeline.models.vae import VaeArchitecture
 
-from .config import ConditionerConfig, EngineConfig, VaeConfig
+from .config import ConditionerConfig, EndToEndConfig, EngineConfig, VaeConfig
 
 # To be raised when the code of training gives other results for the same job.
 RECIPE = 1
@@ -45,15 +45,20 @@ class VaeJob(_Job):
 
     name: Literal["vae"] = "vae"
     config: VaeConfig
+    mix_designs: bool = Field(description="sample mixtures of designs, not the box they lie in")
     design_filters: tuple[int, ...] = Field(description="widths of the posterior given the design")
 
 
 class ConditionerJob(_Job):
     """Train a conditioner. Arrays: `designs`, `norms`, the latents `main` (N, Z) and `hierarchical`
-    (N, L - 1, H), and the VAE's weights prefixed with `vae.`."""
+    (N, L - 1, H), the VAE's weights prefixed with `vae.`, for networks that see pictures `pictures`
+    (N, C, S, S) and, to lift errors, `lift` (C, M)."""
 
     name: Literal["conditioner"] = "conditioner"
     config: ConditionerConfig
+    end_to_end: EndToEndConfig | None = Field(
+        None, description="how, if not by the conditioner's own"
+    )
     conditioner: ConditionerArchitecture
 
 

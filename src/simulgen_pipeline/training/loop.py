@@ -82,6 +82,8 @@ class Trainer:
             TrainingDivergedError: a loss became NaN or infinite.
         """
         self._resume()
+        if self.state.epoch == 0:
+            self._validate()  # what it starts from may be hard to better
         patience = self.config.patience * self.num_epochs
         while self.state.epoch < self.num_epochs:
             if self.state.epoch - self.state.best_epoch > patience:

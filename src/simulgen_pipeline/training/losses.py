@@ -37,8 +37,9 @@ def reconstruction_loss(
         norms: Frobenius norm of each design's whole field, in channel units.
         loss: `mse` is the same in any orthonormal basis; `mae`, `smooth_l1` and `huber` are not,
             and are taken over nodes.
-        relative: divide errors by the root mean square of the design's field; of `mse` then take
-            the root, which gives the relative L2 error.
+        relative: divide errors by the root mean square of the design's field; of losses that are
+            square near zero then take the root (of `mse` that gives the relative L2 error, and of
+            the others half its square, so that it is the same for small errors).
         lift: modes that take an error in POD coefficients to nodes; None if channels are nodes.
     """
     if loss == "mse" and relative:
@@ -58,4 +59,5 @@ def reconstruction_loss(
         pointwise = F.smooth_l1_loss(error, zero, reduction="none")
     else:
         pointwise = F.huber_loss(error, zero, reduction="none")
-    return pointwise.mean(dim=(1, 2))
+    mean = pointwise.mean(dim=(1, 2))
+    return (2 * mean + EPSILON).sqrt() if relative and loss != "mae" else mean

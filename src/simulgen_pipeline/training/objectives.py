@@ -1,6 +1,6 @@
 """What is minimised: modules whose forward gives the terms of each design's loss.
 
-Shapes: B batch, T time steps, C channels, M nodes, P parameters, Z main latent, H latent of a
+Shapes: B batch, T time steps, C channels, M nodes, P features, Z main latent, H latent of a
 level, Q all latents.
 
 A forward returns a dictionary of (B,) terms; the one called `loss` is minimised, the others are
@@ -29,12 +29,14 @@ from simulgen_pipeline.models.vae import (
     posterior_from,
 )
 
-from .config import ConditionerConfig, VaeConfig
+from .config import Loss, VaeConfig
 from .losses import reconstruction_loss, squared_relative_error
 from .schedule import kl_weight
 
 # Sampled designs reach this far beyond the training range [-1, 1].
 BOX = 1.05
+# Noise of sampled mixtures, in units of the features' spread.
+JITTER = 0.1
 # Share of the encoder's examples that are real simulations, not decoded ones.
 REAL_SHARE = 0.2
 
@@ -42,12 +44,14 @@ Terms = dict[str, Tensor]
 
 
 class Batch(NamedTuple):
-    """Some designs: channels (B, T, C), scaled parameters (B, P), norms (B,), latents or None."""
+    """Some designs: channels (B, T, C), scaled features (B, P), norms (B,), latents or None, levels
+    of pictures or None."""
 
     fields: Tensor
     designs: Tensor
     norms: Tensor
     latents: Latents | None = None
+    pictures: Tensor | None = None
 
 
 class Objective(Protocol):
@@ -115,9 +119,12 @@ class EvidenceObjective(nn.Module):
 class EncoderObjective(nn.Module):
     """An encoder's error in telling the latents of decoded fields: wake-sleep (Hinton et al. 1995).
 
-    Designs are sampled in the box of the training designs, their latents drawn and decoded by the
-    frozen decoder; the encoder has to tell the latents. That gives it as many examples as it wants
-    where the simulations are few; a share of the examples is real simulations all the same.
+    Designs are sampled, their latents drawn and decoded by the frozen decoder; the encoder has to
+    tell the latents. That gives it as many examples as it wants where the simulations are few; a
+    share of the examples is real simulations all the same.
+
+    Parameters are sampled in the box of the training designs. Pictures have no box: their features
+    are mixtures of those of two training designs, and a little noise.
     """
 
     def __init__(
@@ -125,14 +132,19 @@ class EncoderObjective(nn.Module):
         encoder: Encoder,
         decoder: Decoder,
         design_posterior: ResidualMlp,
-        num_parameters: int,
+        training_designs: Float[Tensor, "N P"],
+        mix: bool,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder.requires_grad_(False)
         self.design_posterior = design_posterior.requires_grad_(False)
-        self.num_parameters = num_parameters
-        self.noise_size = decoder.architecture.num_latents + num_parameters + 1
+        self.mix = mix
+        self.training_designs: Tensor
+        self.register_buffer("training_designs", training_designs, persistent=False)
+        # Latents, position in the box or noise, two designs and their share, real or sampled.
+        self.sizes = [decoder.architecture.num_latents, training_designs.shape[1], 3, 1]
+        self.noise_size = sum(self.sizes)
 
     def train(self, mode: bool = True) -> EncoderObjective:
         """Train or evaluate; the decoder stays as it is, estimates of spectral norms included."""
@@ -142,12 +154,9 @@ class EncoderObjective(nn.Module):
 
     def forward(self, batch: Batch, noise: Float[Tensor, "B N"], progress: float) -> Terms:
         architecture = self.decoder.architecture
-        latent_noise, position, choice = noise.split(
-            [architecture.num_latents, self.num_parameters, 1], dim=-1
-        )
+        latent_noise, position, mixture, choice = noise.split(self.sizes, dim=-1)
         real = torch.special.ndtr(choice) < REAL_SHARE  # (B, 1)
-        sampled = BOX * (2 * torch.special.ndtr(position) - 1)
-        designs = torch.where(real, batch.designs, sampled)
+        designs = torch.where(real, batch.designs, self._sampled(position, mixture))
         posterior = posterior_from(self.design_posterior(designs), architecture)
         relative = posterior.sample(_as_latents(latent_noise, architecture))
         decoded = self.decoder(self.decoder.latents(relative)).float()
@@ -160,6 +169,22 @@ class EncoderObjective(nn.Module):
         fit = variance.detach() * (squared.detach() / variance + variance.log())
         latent_error = squared.mean(dim=-1)
         return {"loss": latent_error + 0.5 * fit.mean(dim=-1), "latent_error": latent_error}
+
+    def _sampled(
+        self, position: Float[Tensor, "B P"], mixture: Float[Tensor, "B 3"]
+    ) -> Float[Tensor, "B P"]:
+        """Designs from standard normal numbers."""
+        if not self.mix:
+            inside: Tensor = BOX * (2 * torch.special.ndtr(position) - 1)
+            return inside
+        known = self.training_designs
+        first, second, share = torch.special.ndtr(mixture).unbind(dim=-1)
+        a, b = (
+            known[(place * len(known)).long().clamp_max(len(known) - 1)]
+            for place in (first, second)
+        )
+        mixed: Tensor = a + share.unsqueeze(-1) * (b - a)
+        return mixed + JITTER * known.std(dim=0) * position
 
     def validate(self, batch: Batch) -> Terms:
         """Relative L2 error of reconstruction."""
@@ -176,12 +201,21 @@ def _as_latents(noise: Float[Tensor, "B Q"], architecture: VaeArchitecture) -> L
     )
 
 
+class FieldFit(NamedTuple):
+    """How a conditioner's decoded field is compared with the true one."""
+
+    loss: Loss
+    relative: bool
+    latent_weight: float
+    tune_decoder: bool
+
+
 class ConditionerObjective(nn.Module):
-    """A conditioner's error in the latents, and through a frozen decoder in the field.
+    """A conditioner's error in the latents, and through the decoder in the field.
 
     Every member learns the latents of every design; which member's latents of a design are decoded
     is drawn anew each time, so that an ensemble costs one decoder pass. Latent errors are relative
-    to the latents' spread over the training designs.
+    to the latents' spread over the training designs. The decoder is frozen, or learns too.
     """
 
     def __init__(
@@ -189,40 +223,48 @@ class ConditionerObjective(nn.Module):
         conditioner: Conditioner,
         decoder: Decoder,
         latent_spread: Float[Tensor, " Q"],
-        config: ConditionerConfig,
+        fit: FieldFit,
+        lift: Float[Tensor, "C M"] | None = None,
     ) -> None:
         super().__init__()
-        self.conditioner, self.config = conditioner, config
+        self.conditioner, self.fit = conditioner, fit
         self.noise_size = 1
-        self.decoder = decoder.requires_grad_(False)
+        self.decoder = decoder.requires_grad_(fit.tune_decoder)
+        # What latents mean is the trained VAE's to say: the priors stay.
+        self.decoder.priors.requires_grad_(False)
         self.latent_spread: Tensor
         self.register_buffer("latent_spread", latent_spread, persistent=False)
+        self.lift: Tensor | None
+        self.register_buffer("lift", lift, persistent=False)
 
     def train(self, mode: bool = True) -> ConditionerObjective:
-        """Train or evaluate; the decoder stays as it is, estimates of spectral norms included."""
+        """Train or evaluate; a frozen decoder stays as it is, estimates of spectral norms too."""
         super().train(mode)
-        self.decoder.eval()
+        if not self.fit.tune_decoder:
+            self.decoder.eval()
         return self
 
     def forward(self, batch: Batch, noise: Float[Tensor, "B 1"], progress: float) -> Terms:
         assert batch.latents is not None
         decoder = self.decoder
         true = decoder.relative(batch.latents).flat()
-        told = [posterior.mean() for posterior in self.conditioner(batch.designs)]
+        posteriors = self.conditioner(batch.designs, batch.pictures)
+        told = [posterior.mean() for posterior in posteriors]
         deviation = torch.stack([latents.flat() for latents in told]) - true  # (K, B, Q)
         latent_error = (deviation / self.latent_spread).square().mean(dim=(0, 2))
         member = (len(told) * torch.special.ndtr(noise[:, 0])).long().clamp_max(len(told) - 1)
         rows = torch.arange(len(member), device=member.device)
         chosen = Latents(*(torch.stack(parts)[member, rows] for parts in zip(*told, strict=True)))
         error = decoder(decoder.latents(chosen)) - batch.fields
-        reconstruction = reconstruction_loss(error, batch.norms, "mse", relative=True)
-        loss = reconstruction + self.config.latent_weight * latent_error
+        fit = self.fit
+        reconstruction = reconstruction_loss(error, batch.norms, fit.loss, fit.relative, self.lift)
+        loss = reconstruction + fit.latent_weight * latent_error
         return {"loss": loss, "reconstruction": reconstruction, "latent_error": latent_error}
 
     def validate(self, batch: Batch) -> Terms:
         """Relative L2 error of the members' mean prediction."""
         decoder = self.decoder
-        posteriors = self.conditioner(batch.designs)
+        posteriors = self.conditioner(batch.designs, batch.pictures)
         fields = [decoder(decoder.latents(posterior.mean())) for posterior in posteriors]
         error = squared_relative_error(
             torch.stack(fields).mean(dim=0) - batch.fields, batch.norms

@@ -34,7 +34,7 @@ from .config import OptimisationConfig
 from .data import TrainingData
 from .job import HISTORY_FILE, WEIGHTS_FILE, Arrays, ConditionerJob, Job, VaeJob, read_job
 from .loop import Row, Trainer
-from .objectives import ConditionerObjective, EncoderObjective, EvidenceObjective
+from .objectives import ConditionerObjective, EncoderObjective, EvidenceObjective, FieldFit
 from .progress import Progress
 from .world import World, join_world
 
@@ -67,8 +67,16 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
         with torch.no_grad():
             relative = vae.decoder.relative(_latents(arrays)).flat()
         spread = relative[list(job.split.train)].std(dim=0).clamp_min(SMALLEST_SPREAD)
-        make = partial(ConditionerObjective, conditioner, vae.decoder, spread, job.config)
-        return {"conditioner": conditioner}, [Stage(job.name, make, job.config.training)]
+        alone = FieldFit("mse", True, job.config.latent_weight, tune_decoder=False)
+        make = partial(ConditionerObjective, conditioner, vae.decoder, spread)
+        stages = [Stage(job.name, partial(make, alone), job.config.training)]
+        if job.end_to_end is None:
+            return {"conditioner": conditioner}, stages
+        e = job.end_to_end
+        together = FieldFit(e.loss, e.relative_loss, e.latent_weight, e.tune_decoder)
+        make_together = partial(make, together, arrays.get("lift"))
+        stages.append(Stage("end to end", make_together, e.training))
+        return {"conditioner": conditioner, "decoder": vae.decoder}, stages
     optimisation, lift = job.config.training, arrays.get("lift")
     if job.config.posterior == "field":
         make_evidence = partial(EvidenceObjective, vae.decoder, vae.encoder, job.config, lift)
@@ -86,7 +94,14 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
         ),
         Stage(
             "vae encoder",
-            partial(EncoderObjective, vae.encoder, vae.decoder, design_posterior, num_parameters),
+            partial(
+                EncoderObjective,
+                vae.encoder,
+                vae.decoder,
+                design_posterior,
+                arrays["designs"][list(job.split.train)],
+                job.mix_designs,
+            ),
             optimisation.model_copy(update=shorter),
         ),
     ]
@@ -105,6 +120,7 @@ def run_job(folder: Path, world: World) -> None:
         arrays["designs"],
         arrays["norms"],
         latents,
+        arrays.get("pictures"),
         job.memory,
         world.device,
     )

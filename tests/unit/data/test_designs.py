@@ -142,13 +142,46 @@ def test_a_quoted_cell_may_hold_a_comma(write_designs: Write) -> None:
     assert list(table.columns) == ["speed [m/s, mean]"]
 
 
-def test_a_folder_is_refused_with_what_it_holds(tmp_path: Path) -> None:
+def test_a_folder_is_a_table_of_its_pictures(tmp_path: Path) -> None:
     assert "a folder with no pictures" in refusal(tmp_path)
-    for name in ("a.png", "b.JPG", "notes.txt"):
+    for name in ("b10.JPG", "b9.png", "notes.txt"):
         (tmp_path / name).touch()
-    message = refusal(tmp_path)
-    assert f"{tmp_path} is a folder with 2 pictures" in message
-    assert "--params=designs=PATH" in message
+    table = read_designs(tmp_path)
+    assert table.index.tolist() == ["b9", "b10"]
+    assert table["picture"].tolist() == [str(tmp_path / "b9.png"), str(tmp_path / "b10.JPG")]
+
+
+def pictures(tmp_path: Path, *names: str) -> pd.DataFrame:
+    for name in names:
+        (tmp_path / name).write_bytes(name.encode())
+    return read_designs(tmp_path)
+
+
+def test_pictures_are_matched_by_id_if_their_names_are_ids(tmp_path: Path) -> None:
+    table = match_designs(pictures(tmp_path, "a.png", "b.png"), 2, ["b", "a"], ("s", "d"))
+    assert [Path(path).name for path in table["picture"]] == ["b.png", "a.png"]
+    assert table.index.tolist() == ["b", "a"]
+
+
+def test_pictures_whose_names_are_no_ids_are_matched_in_natural_order(tmp_path: Path) -> None:
+    table = pictures(tmp_path, "img10.png", "img9.png")
+    matched = match_designs(table, 2, ["run_1", "run_2"], ("s", "d"))
+    assert [Path(path).name for path in matched["picture"]] == ["img9.png", "img10.png"]
+    assert matched.index.tolist() == ["run_1", "run_2"]
+    assert match_designs(table, 2, None, ("s", "d")).index.tolist() == ["img9", "img10"]
+
+
+def test_pictures_of_which_only_some_are_ids_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="have no design with their id"):
+        match_designs(pictures(tmp_path, "a.png", "x.png"), 2, ["a", "b"], ("s", "d"))
+
+
+def test_fingerprint_of_pictures_is_that_of_their_contents(tmp_path: Path) -> None:
+    table = pictures(tmp_path, "a.png", "b.png")
+    before = design_fingerprint(table)
+    assert design_fingerprint(pictures(tmp_path, "a.png", "b.png")) == before
+    (tmp_path / "b.png").write_bytes(b"another")
+    assert design_fingerprint(table) != before
 
 
 def test_ids_alone_are_no_designs(write_designs: Write) -> None:

@@ -21,17 +21,23 @@ VAE = VaeArchitecture(
 
 
 def architecture(**values: Any) -> ConditionerArchitecture:
-    small = {"num_parameters": 2, "filters": (16, 16), "dropout": 0.0, "num_members": 3}
+    small = {
+        "kind": "mlp",
+        "num_features": 2,
+        "filters": (16, 16),
+        "dropout": 0.0,
+        "num_members": 3,
+    }
     return ConditionerArchitecture.model_validate({**small, **values})
 
 
-@pytest.mark.parametrize("num_parameters", [1, 2, 9])
+@pytest.mark.parametrize("num_features", [1, 2, 9])
 @pytest.mark.parametrize("filters", [(8,), (16, 8, 16)], ids=str)
 def test_each_member_gives_a_posterior_of_all_latents(
-    num_parameters: int, filters: tuple[int, ...]
+    num_features: int, filters: tuple[int, ...]
 ) -> None:
-    conditioner = Conditioner(architecture(num_parameters=num_parameters, filters=filters), VAE)
-    posteriors = conditioner(torch.randn(5, num_parameters))
+    conditioner = Conditioner(architecture(num_features=num_features, filters=filters), VAE)
+    posteriors = conditioner(torch.randn(5, num_features))
     assert len(posteriors) == 3
     for posterior in posteriors:
         assert posterior.main.mean.shape == (5, 4)
@@ -69,7 +75,7 @@ def test_gradient_reaches_every_parameter() -> None:
 
 
 def test_every_parameter_of_a_design_influences_every_member() -> None:
-    conditioner = Conditioner(architecture(num_parameters=4), VAE)
+    conditioner = Conditioner(architecture(num_features=4), VAE)
     for member in range(3):
         designs = torch.randn(5, 4, requires_grad=True)
         conditioner(designs)[member].mean().flat().sum().backward()
@@ -93,7 +99,7 @@ def test_the_ensemble_overfits_one_batch() -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"num_parameters": 0},
+        {"num_features": 0},
         {"filters": ()},
         {"dropout": 1.0},
         {"dropout": -0.1},

@@ -51,7 +51,7 @@ def vae(request: pytest.FixtureRequest, pulse: SimpleNamespace) -> TrainedVae:
 @pytest.fixture
 def conditioner(vae: TrainedVae) -> TrainedConditioner:
     architecture = ConditionerArchitecture(
-        num_parameters=2, filters=(16, 8), dropout=0.3, num_members=3
+        kind="mlp", num_features=2, filters=(16, 8), dropout=0.3, num_members=3
     )
     return TrainedConditioner(Conditioner(architecture, vae.network.architecture))
 
@@ -87,7 +87,7 @@ def test_a_conditioner_gives_identical_numbers_after_saving_and_loading(
 ) -> None:
     save_artifact(conditioner, tmp_path / "conditioner")
     again = load_artifact(TrainedConditioner, tmp_path / "conditioner")
-    designs = vae.design_scaler.transform(pulse.designs)
+    designs = vae.design_scaler.inputs(pulse.designs)
     for first, second in zip(
         again.latents(designs, vae), conditioner.latents(designs, vae), strict=True
     ):
@@ -113,7 +113,7 @@ def test_shapes(pulse: SimpleNamespace, vae: TrainedVae, conditioner: TrainedCon
     decoded = vae.decode(latents)
     assert decoded.shape == channels.shape
     assert decoded.dtype == latents.main.dtype == np.float32
-    members = conditioner.latents(vae.design_scaler.transform(pulse.designs), vae)
+    members = conditioner.latents(vae.design_scaler.inputs(pulse.designs), vae)
     assert len(members) == 3
     assert members[0].hierarchical.shape == (24, 2, 2)
 
@@ -137,7 +137,7 @@ def test_a_trained_model_is_frozen_and_without_dropout(
     for network in (vae.network, conditioner.network):
         assert not network.training
         assert not any(parameter.requires_grad for parameter in network.parameters())
-    designs = vae.design_scaler.transform(pulse.designs)
+    designs = vae.design_scaler.inputs(pulse.designs)
     first, second = (conditioner.latents(designs, vae) for _ in range(2))
     assert_same_latents(first[0], second[0])
 
@@ -152,8 +152,8 @@ def test_using_a_model_does_not_change_it(pulse: SimpleNamespace, vae: TrainedVa
 def test_members_give_latents_and_not_what_they_are_relative_to_the_priors(
     pulse: SimpleNamespace, vae: TrainedVae, conditioner: TrainedConditioner
 ) -> None:
-    designs = vae.design_scaler.transform(pulse.designs)
-    posterior = conditioner.network(torch.from_numpy(designs.astype(np.float32)))[1]
+    designs = vae.design_scaler.inputs(pulse.designs)
+    posterior = conditioner.network(torch.from_numpy(designs.features.astype(np.float32)))[1]
     expected = vae.network.decoder.latents(posterior.mean())
     found = conditioner.latents(designs, vae)[1]
     np.testing.assert_allclose(found.hierarchical, expected.hierarchical.numpy(), rtol=1e-6)

@@ -22,7 +22,7 @@ Make = Callable[..., TrainingData]
 def make(write_pulse: Callable[..., object]) -> Make:
     def training_data(memory: str, latents: Latents | None = None, **items: object) -> TrainingData:
         fields = SimulationFields(write_pulse(**items))  # type: ignore[arg-type]
-        return TrainingData(fields, DESIGNS, NORMS, latents, memory, torch.device("cpu"))
+        return TrainingData(fields, DESIGNS, NORMS, latents, None, memory, torch.device("cpu"))
 
     return training_data
 
@@ -60,7 +60,9 @@ def test_scaled_views_are_batches_too(
     path = source.path.with_name("scaled.h5")
     link_fields(path, source, scaling=(np.full(30, 0.5), np.full(30, 2.0)))
     for memory in ("preload", "lazy"):
-        data = TrainingData(open_fields(path), DESIGNS, NORMS, None, memory, torch.device("cpu"))
+        data = TrainingData(
+            open_fields(path), DESIGNS, NORMS, None, None, memory, torch.device("cpu")
+        )
         expected = (pulse.fields[[9, 2]] - 0.5) / 2
         np.testing.assert_allclose(data.batch([9, 2]).fields.numpy(), expected, atol=1e-6)
 

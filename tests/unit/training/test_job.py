@@ -55,16 +55,24 @@ def common(path: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def vae_job(tmp_path: Path) -> VaeJob:
-    return VaeJob(**common(tmp_path / "channels.h5"), config=VaeConfig(), design_filters=(256, 256))
+    return VaeJob(
+        **common(tmp_path / "channels.h5"),
+        config=VaeConfig(),
+        mix_designs=False,
+        design_filters=(256, 256),
+    )
 
 
 @pytest.fixture
 def conditioner_job(tmp_path: Path) -> ConditionerJob:
     architecture = ConditionerArchitecture(
-        num_parameters=2, filters=(16,), dropout=0.0, num_members=3
+        kind="mlp", num_features=2, filters=(16,), dropout=0.0, num_members=3
     )
     return ConditionerJob(
-        **common(tmp_path / "channels.h5"), config=ConditionerConfig(), conditioner=architecture
+        **common(tmp_path / "channels.h5"),
+        config=ConditionerConfig(),
+        end_to_end=None,
+        conditioner=architecture,
     )
 
 

@@ -65,15 +65,27 @@ def test_relative_mse_is_the_relative_l2_error(error: torch.Tensor, norms: torch
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("loss", ["smooth_l1", "huber"])
+def test_relative_losses_are_relative_l2_errors_where_errors_are_small(
+    error: torch.Tensor, norms: torch.Tensor, loss: Loss
+) -> None:
+    small = 1e-2 * error
+    found = reconstruction_loss(small, norms, loss, relative=True)
+    expected = reconstruction_loss(small, norms, "mse", relative=True)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("loss", ["mae", "smooth_l1", "huber"])
 def test_relative_losses_are_of_errors_in_units_of_the_fields_root_mean_square(
     error: torch.Tensor, norms: torch.Tensor, loss: Loss
 ) -> None:
     size = norms / (TIMES * CHANNELS) ** 0.5
     scaled = error / size.view(-1, 1, 1)
-    expected = [REFERENCES[loss](e, torch.zeros_like(e)) for e in scaled]
+    expected = torch.stack([REFERENCES[loss](e, torch.zeros_like(e)) for e in scaled])
+    if loss != "mae":
+        expected = (2 * expected).sqrt()
     found = reconstruction_loss(error, norms, loss, relative=True)
-    torch.testing.assert_close(found, torch.stack(expected))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_mse_in_pod_coefficients_is_mse_of_the_lifted_nodes(

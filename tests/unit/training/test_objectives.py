@@ -20,7 +20,7 @@ from simulgen_pipeline.models.vae import (
     VaeArchitecture,
     posterior_from,
 )
-from simulgen_pipeline.training.config import ConditionerConfig, VaeConfig
+from simulgen_pipeline.training.config import Loss, VaeConfig
 from simulgen_pipeline.training.losses import reconstruction_loss
 from simulgen_pipeline.training.objectives import (
     BOX,
@@ -29,6 +29,7 @@ from simulgen_pipeline.training.objectives import (
     ConditionerObjective,
     EncoderObjective,
     EvidenceObjective,
+    FieldFit,
     Objective,
 )
 
@@ -247,7 +248,7 @@ def test_a_posterior_of_designs_overfits_one_batch_and_the_encoder_follows(batch
     objective = evidence(vae, "design")
     overfit(objective, batch, 150)
     assert objective.validate(batch)["prediction_error"].mean().item() < 0.05
-    sleep = EncoderObjective(vae.encoder, vae.decoder, objective.posterior, NUM_PARAMETERS)
+    sleep = EncoderObjective(vae.encoder, vae.decoder, objective.posterior, batch.designs, False)
     before = sleep.validate(batch)["reconstruction_error"].mean().item()
     overfit(sleep, batch, 150)
     after = sleep.validate(batch)["reconstruction_error"].mean().item()
@@ -256,8 +257,8 @@ def test_a_posterior_of_designs_overfits_one_batch_and_the_encoder_follows(batch
 
 
 @pytest.fixture
-def encoder_objective(vae: HierarchicalVae) -> EncoderObjective:
-    return EncoderObjective(vae.encoder, vae.decoder, mlp_for(vae), NUM_PARAMETERS)
+def encoder_objective(vae: HierarchicalVae, batch: Batch) -> EncoderObjective:
+    return EncoderObjective(vae.encoder, vae.decoder, mlp_for(vae), batch.designs, False)
 
 
 @pytest.mark.parametrize("term", ["loss", "latent_error"])
@@ -377,16 +378,18 @@ def known(vae: HierarchicalVae, batch: Batch) -> Batch:
 def conditioner_objective(
     vae: HierarchicalVae, spread: Tensor | None = None, **values: Any
 ) -> ConditionerObjective:
-    config = ConditionerConfig.model_validate({"num_members": NUM_MEMBERS, **values})
+    num_members = values.pop("num_members", NUM_MEMBERS)
+    fit = FieldFit("mse", relative=True, latent_weight=0.1, tune_decoder=False)._replace(**values)
     architecture = ConditionerArchitecture(
-        num_parameters=NUM_PARAMETERS,
+        kind="mlp",
+        num_features=NUM_PARAMETERS,
         filters=(32, 32),
         dropout=0.0,
-        num_members=config.num_members,
+        num_members=num_members,
     )
     spread = torch.ones(vae.architecture.num_latents) if spread is None else spread
     return ConditionerObjective(
-        Conditioner(architecture, vae.architecture), vae.decoder, spread, config
+        Conditioner(architecture, vae.architecture), vae.decoder, spread, fit
     )
 
 
@@ -424,9 +427,39 @@ def test_training_an_encoder_does_not_touch_the_decoder_or_the_posterior_of_desi
     vae = HierarchicalVae(architecture_of(batch, spectral_normalisation=spectral))
     posterior = mlp_for(vae)
     before = snapshot(vae.decoder), snapshot(posterior)
-    overfit(EncoderObjective(vae.encoder, vae.decoder, posterior, NUM_PARAMETERS), batch, 3)
+    overfit(EncoderObjective(vae.encoder, vae.decoder, posterior, batch.designs, False), batch, 3)
     assert_unchanged(vae.decoder, before[0])
     assert_unchanged(posterior, before[1])
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "smooth_l1", "huber"])
+def test_end_to_end_the_fields_gradient_reaches_conditioner_and_decoder_but_not_the_priors(
+    vae: HierarchicalVae, known: Batch, loss: Loss
+) -> None:
+    objective = conditioner_objective(vae, loss=loss, latent_weight=0.0, tune_decoder=True)
+    terms = objective(known, choose(1, 6), 0.0)
+    torch.testing.assert_close(terms["loss"], terms["reconstruction"])
+    terms["loss"].sum().backward()
+    first = objective.conditioner.members[1].first.weight.grad
+    assert first is not None
+    assert first.any()
+    assert idle(vae.decoder.levels) == []
+    assert idle(vae.decoder.out) == []
+    assert touched(vae.decoder.priors) == []
+
+
+def test_end_to_end_conditioner_and_decoder_learn_the_field_together(
+    vae: HierarchicalVae, known: Batch
+) -> None:
+    frozen = conditioner_objective(vae)
+    before = snapshot(vae.decoder.priors)
+    overfit(frozen, known, 150)
+    alone = frozen.validate(known)["prediction_error"].mean().item()
+    tuned = conditioner_objective(vae, loss="huber", latent_weight=1e-3, tune_decoder=True)
+    tuned.conditioner.load_state_dict(frozen.conditioner.state_dict())
+    overfit(tuned, known, 150)
+    assert tuned.validate(known)["prediction_error"].mean().item() < 0.5 * alone
+    assert_unchanged(vae.decoder.priors, before)
 
 
 def test_gradient_of_a_conditioners_loss_reaches_every_parameter_of_every_member(

@@ -1,4 +1,4 @@
-"""Nodes that train the latent conditioner."""
+"""Nodes that train the latent conditioner, on its own or end to end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from simulgen_pipeline.data.config import DataConfig
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.models.trained import StoredLatents, TrainedConditioner, TrainedVae
-from simulgen_pipeline.training.config import ConditionerConfig, EngineConfig
+from simulgen_pipeline.training.config import ConditionerConfig, EndToEndConfig, EngineConfig
 from simulgen_pipeline.training.fit import fit_conditioner
 
 
@@ -23,11 +23,16 @@ def train_conditioner(
     training: EngineConfig,
     work_folder: Path,
     tensorboard: Path,
+    end_to_end: EndToEndConfig | None = None,
 ) -> tuple[TrainedConditioner, pd.DataFrame]:
-    """Train a conditioner on the frozen VAE, in processes of its own."""
+    """Train a conditioner on a trained VAE, in processes of its own.
+
+    With `end_to_end` it learns from the decoded field, with a decoder of its own that starts as the
+    VAE's.
+    """
     return fit_conditioner(
         channels,
-        vae.design_scaler.transform(design_table, warn=False),
+        vae.design_scaler.inputs(design_table, warn=False),
         latents.values,
         vae,
         conditioner,
@@ -35,4 +40,5 @@ def train_conditioner(
         data.memory,
         work_folder,
         tensorboard,
+        end_to_end,
     )

@@ -8,13 +8,15 @@ from typing import Any
 import pandas as pd
 
 from simulgen_pipeline.data.config import DataConfig
+from simulgen_pipeline.data.design_scalers import AnyDesignScaler, fit_scaler_of_designs
 from simulgen_pipeline.data.designs import design_fingerprint, match_designs, read_designs
 from simulgen_pipeline.data.errors import DataError
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.ingest import IngestedSimulations, ingest
+from simulgen_pipeline.data.pictures import PictureScaler
 from simulgen_pipeline.data.reduction import PodBasis
 from simulgen_pipeline.data.representation import ChannelFields, FieldRepresentation
-from simulgen_pipeline.data.scaling import DesignScaler, FieldScaler
+from simulgen_pipeline.data.scaling import FieldScaler
 from simulgen_pipeline.data.split import Split, split_designs
 from simulgen_pipeline.models.trained import TrainedVae
 from simulgen_pipeline.training.config import VaeConfig
@@ -48,10 +50,10 @@ def fit_field_scaler(
 
 def fit_design_scaler(
     design_table: pd.DataFrame, split: dict[str, Any], data: DataConfig
-) -> DesignScaler:
+) -> AnyDesignScaler:
     """Fit the scaling of designs on the training designs."""
     rows = list(Split.model_validate(split).train)
-    return DesignScaler(data.design_scaling).fit(design_table.iloc[rows])
+    return fit_scaler_of_designs(design_table.iloc[rows], data)
 
 
 def fit_representation(
@@ -75,7 +77,7 @@ def compute_channels(
 
 def adopt_preparation(
     vae: TrainedVae, fields: SimulationFields, design_table: pd.DataFrame, data: DataConfig
-) -> tuple[dict[str, Any], FieldScaler, DesignScaler, FieldRepresentation]:
+) -> tuple[dict[str, Any], FieldScaler, AnyDesignScaler, FieldRepresentation]:
     """Take split, scalers and basis from a trained VAE, if data and split are those it knows.
 
     Raises:
@@ -97,13 +99,17 @@ def adopt_preparation(
     known = vae.design_scaler
     if design_fingerprint(design_table) != vae.design_fingerprint:
         raise DataError(
-            f"The VAE was trained with other designs: other values, ids or parameters than "
-            f"{', '.join(known.columns_)}. Give the same designs, or run full_vae."
+            "The VAE was trained with other designs: other ids, parameters, values or pictures. "
+            "Give the same designs, or run full_vae."
         )
-    for name, used, wanted in (
-        ("field_scaling", vae.representation.scaler.scaling, data.field_scaling),
-        ("design_scaling", known.scaling, data.design_scaling),
-    ):
+    scalings: list[tuple[str, object, object]] = [
+        ("field_scaling", vae.representation.scaler.scaling, data.field_scaling)
+    ]
+    if isinstance(known, PictureScaler):
+        scalings.append(("image_size", known.image_size, data.image_size))
+    else:
+        scalings.append(("design_scaling", known.scaling, data.design_scaling))
+    for name, used, wanted in scalings:
         if used != wanted:
             raise DataError(
                 f"The VAE was trained with data.{name}={used}; got {wanted}. Leave it as it was, "

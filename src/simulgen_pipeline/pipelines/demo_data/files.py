@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, cpu_count, delayed
 
 from simulgen_pipeline.data.errors import DataError
 from simulgen_pipeline.data.fields import FieldMetadata, write_fields
@@ -82,8 +83,12 @@ def _write_part(folder: Path, prefix: str, table: pd.DataFrame, config: DemoData
     table.to_csv(folder / f"{prefix}designs.csv", index=False)
     images = folder / f"{prefix}images"
     images.mkdir()
-    for _, row in table.iterrows():
-        draw_design(row, config).save(images / f"{row['id']}.png")
+    jobs = (delayed(_draw)(row, config, images) for _, row in table.iterrows())
+    Parallel(n_jobs=cpu_count())(jobs)
+
+
+def _draw(row: pd.Series[Any], config: DemoDataConfig, folder: Path) -> None:
+    draw_design(row, config).save(folder / f"{row['id']}.png")
 
 
 def _read_mark(folder: Path) -> dict[str, Any] | None:

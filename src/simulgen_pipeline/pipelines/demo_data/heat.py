@@ -4,8 +4,9 @@
 
 T is the rise above ambient temperature [K], averaged over the thickness d. The edges are insulated:
 their area is small beside that of the two faces, through which the plate loses heat (h, per area of
-plate). q is a Gaussian beam of fixed absorbed power that moves on a straight line. The conductivity
-k jumps inside a circular inclusion. Nothing melts, and no property depends on temperature.
+plate). q is a Gaussian beam of fixed absorbed power that weaves across the line it follows, as in
+welding. The conductivity k jumps inside a circular inclusion in the middle of the plate. Nothing
+melts, and no property depends on temperature.
 
 Shapes: T output times, M nodes, E triangles, Q quadrature points of all triangles, S time steps
 """
@@ -23,30 +24,31 @@ from skfem.helpers import dot, grad
 Array = NDArray[np.float64]
 
 PLATE_WIDTH = 40e-3  # [m]
-PLATE_THICKNESS = 0.8e-3  # [m]
+PLATE_THICKNESS = 0.5e-3  # [m]
 HEAT_CAPACITY = 7900.0 * 560.0  # density times specific heat of stainless steel [J/(m^3 K)]
 PLATE_CONDUCTIVITY = 20.0  # stainless steel [W/(m K)]
-INCLUSION_CONDUCTIVITY = 5.0  # a ceramic [W/(m K)]
+INCLUSION_CONDUCTIVITY = 4.0  # a ceramic [W/(m K)]
 INCLUSION_RADIUS = 5e-3  # [m]
 INTERFACE_WIDTH = 0.5e-3  # half width of the transition at the inclusion's rim [m]
-HEAT_LOSS = 1200.0  # shielding gas on one face, a cooled backing on the other [W/(m^2 K)]
-ABSORBED_POWER = 70.0  # [W]
-SCAN_START = 6e-3  # x at which the beam is switched on [m]
+HEAT_LOSS = 2000.0  # shielding gas on one face, a cooled backing on the other [W/(m^2 K)]
+ABSORBED_POWER = 50.0  # [W]
 SCAN_TIME = 3.0  # [s]
 
 NUM_LLOYD_STEPS = 40
 QUADRATURE_ORDER = 6
+STEPS_AT_A_TIME = 14  # of the beam's movement; the fewer, the smaller what it reaches
 BEAM_CUTOFF = 3.0  # the beam ends at this many radii, where it is 1.5e-8 of its peak
 
 
 class ScanDesign(NamedTuple):
-    """One design: where and how fast the beam moves, its size, and where the inclusion is."""
+    """One design: the line that the beam follows, how it weaves across it, and its size."""
 
-    scan_height_mm: float  # y of the beam's path in the middle of the plate
-    scan_angle_deg: float  # of the path against the x axis
-    scan_speed_mm_s: float
+    scan_start_mm: float  # x at which the beam is switched on
+    scan_height_mm: float  # y of the line
+    scan_speed_mm_s: float  # along the line
+    weave_amplitude_mm: float  # furthest from the line
+    weave_frequency_hz: float
     beam_radius_mm: float  # where intensity is 1/e^2 of its peak
-    inclusion_x_mm: float
 
 
 class PlateModel(NamedTuple):
@@ -143,7 +145,7 @@ def stiffness_matrix(model: PlateModel, conductivity: Array) -> sp.csr_array:
     return PLATE_THICKNESS * conduction + HEAT_LOSS * model.mass
 
 
-def conductivity(design: ScanDesign, points: Array) -> Array:
+def conductivity(points: Array) -> Array:
     """Conductivity at points: plate outside, inclusion inside, smooth over about one element.
 
     Args:
@@ -152,17 +154,17 @@ def conductivity(design: ScanDesign, points: Array) -> Array:
     Returns:
         Conductivity (...) [W/(m K)].
     """
-    distance = np.hypot(points[0] - 1e-3 * design.inclusion_x_mm, points[1] - PLATE_WIDTH / 2)
+    distance = np.hypot(points[0] - PLATE_WIDTH / 2, points[1] - PLATE_WIDTH / 2)
     outside: Array = 0.5 * (1 + np.tanh((distance - INCLUSION_RADIUS) / INTERFACE_WIDTH))
     return INCLUSION_CONDUCTIVITY + (PLATE_CONDUCTIVITY - INCLUSION_CONDUCTIVITY) * outside
 
 
-def scan_path(design: ScanDesign) -> tuple[Array, Array]:
-    """Start of the beam's path (2,) [m] and its direction (2,)."""
-    angle = np.deg2rad(design.scan_angle_deg)
-    rise = (SCAN_START - PLATE_WIDTH / 2) * np.tan(angle)
-    start = np.array([SCAN_START, 1e-3 * design.scan_height_mm + rise])
-    return start, np.array([np.cos(angle), np.sin(angle)])
+def beam_path(design: ScanDesign, time: NDArray[np.floating]) -> Array:
+    """Centre of the beam (2, S) [m] at times (S,) [s]."""
+    swing = np.sin(2 * np.pi * design.weave_frequency_hz * time)
+    x = design.scan_start_mm + design.scan_speed_mm_s * time
+    y = design.scan_height_mm + design.weave_amplitude_mm * swing
+    return 1e-3 * np.stack([x, y])
 
 
 def beam_loads(design: ScanDesign, model: PlateModel, time: NDArray[np.floating]) -> Array:
@@ -174,18 +176,22 @@ def beam_loads(design: ScanDesign, model: PlateModel, time: NDArray[np.floating]
     Returns:
         Loads (M, S) [W].
     """
-    start, direction = scan_path(design)
     radius = 1e-3 * design.beam_radius_mm
-    offset = model.points - start[:, None]  # (2, Q)
-    along = direction @ offset
-    across = direction[0] * offset[1] - direction[1] * offset[0]
-    near = np.flatnonzero(np.abs(across) < BEAM_CUTOFF * radius)
-    travelled = 1e-3 * design.scan_speed_mm_s * time
-    profile = np.exp(-2 * (along[near, None] - travelled) ** 2 / radius**2)  # (Q near, S)
-    profile *= np.exp(-2 * across[near, None] ** 2 / radius**2)
-    loads: Array = model.weights[:, near] @ profile
+    steps = np.arange(0, len(time), STEPS_AT_A_TIME)[1:]
+    parts = np.split(beam_path(design, time), steps, axis=1)
+    loads = np.hstack([_deposited(path, radius, model) for path in parts])
     loads *= ABSORBED_POWER / loads.sum(0)
     return loads
+
+
+def _deposited(path: Array, radius: float, model: PlateModel) -> Array:
+    """Power per node (M, S), in no units, of a beam at places (2, S) that are near each other."""
+    reach = BEAM_CUTOFF * radius
+    low, high = path.min(axis=1, keepdims=True) - reach, path.max(axis=1, keepdims=True) + reach
+    near = np.flatnonzero(((model.points > low) & (model.points < high)).all(axis=0))
+    (x, y), (beam_x, beam_y) = model.points[:, near, None], path
+    profile = np.exp(-2 * ((x - beam_x) ** 2 + (y - beam_y) ** 2) / radius**2)  # (Q near, S)
+    return np.asarray(model.weights[:, near] @ profile)
 
 
 def crank_nicolson(
@@ -226,7 +232,7 @@ def simulate_design(
     time_step = SCAN_TIME / num_steps
     return crank_nicolson(
         PLATE_THICKNESS * HEAT_CAPACITY * model.mass,
-        stiffness_matrix(model, conductivity(design, model.points)),
+        stiffness_matrix(model, conductivity(model.points)),
         beam_loads(design, model, time_step * (np.arange(num_steps) + 0.5)),
         time_step,
         num_substeps,

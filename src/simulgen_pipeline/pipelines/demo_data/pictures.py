@@ -1,10 +1,10 @@
 """A picture of a design that determines it: each colour shows one thing.
 
     red     conductivity of the plate; the inclusion is darker
-    green   what the beam passes over: a line as wide as the beam, as long as the scan
-    blue    the same line, brighter the faster the beam
+    green   what the beam passes over: a line as wide as the beam
+    blue    where the beam's centre goes: a thin line, brighter the faster the scan
 
-The line's edges are anti-aliased, so that a radius that differs by a fraction of a pixel shows.
+The lines' edges are anti-aliased, so that a radius that differs by a fraction of a pixel shows.
 Up in the picture is up on the plate.
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.spatial import KDTree
 
 from simulgen_pipeline.pipelines.demo_data.config import DemoDataConfig
 from simulgen_pipeline.pipelines.demo_data.heat import (
@@ -21,8 +22,8 @@ from simulgen_pipeline.pipelines.demo_data.heat import (
     PLATE_WIDTH,
     SCAN_TIME,
     ScanDesign,
+    beam_path,
     conductivity,
-    scan_path,
 )
 from simulgen_pipeline.pipelines.demo_data.study import (
     DESIGN_RANGES,
@@ -30,6 +31,8 @@ from simulgen_pipeline.pipelines.demo_data.study import (
 )
 
 PLATE_RED = 160  # red level of the plate's own conductivity
+CENTRE_LINE_RADIUS = 0.25e-3  # half the width of the blue line [m]
+NUM_PATH_POINTS = 2000  # of a path: 0.04 mm or less apart, which moves an edge by 0.001 mm
 
 
 def draw_design(row: "pd.Series[Any]", config: DemoDataConfig) -> Image.Image:
@@ -38,31 +41,24 @@ def draw_design(row: "pd.Series[Any]", config: DemoDataConfig) -> Image.Image:
     pixel = PLATE_WIDTH / config.image_size
     centres = pixel * (np.arange(config.image_size) + 0.5)
     points = np.stack(np.meshgrid(centres, centres[::-1]))  # (2, rows, columns), row 0 on top
-    red = PLATE_RED / PLATE_CONDUCTIVITY * conductivity(design, points)
-    line = 255 * line_coverage(design, points, pixel)
+    distance = distance_to_path(design, points)
+    red = PLATE_RED / PLATE_CONDUCTIVITY * conductivity(points)
+    line, centre_line = (
+        _coverage(radius - distance, pixel)
+        for radius in (1e-3 * design.beam_radius_mm, CENTRE_LINE_RADIUS)
+    )
     speed = design.scan_speed_mm_s / DESIGN_RANGES["scan_speed_mm_s"][1]
-    levels = np.stack([red, line, speed * line], axis=-1)
+    levels = np.stack([red, 255 * line, 255 * speed * centre_line], axis=-1)
     return Image.fromarray(np.round(levels).clip(0, 255).astype(np.uint8))
 
 
-def line_coverage(
-    design: ScanDesign, points: NDArray[np.float64], pixel: float
-) -> NDArray[np.float64]:
-    """Fraction of each pixel that lies within one beam radius of the beam's path.
+def distance_to_path(design: ScanDesign, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distance (...) [m] of points (2, ...) [m] to the nearest place of the beam's path."""
+    path = beam_path(design, np.linspace(0.0, SCAN_TIME, NUM_PATH_POINTS))
+    distance, _ = KDTree(path.T).query(np.moveaxis(points, 0, -1))
+    return np.asarray(distance)
 
-    Args:
-        points: pixel centres (2, ...) [m].
-        pixel: side of a pixel [m].
 
-    Returns:
-        Coverage (...) from 0 to 1; exact but for the path's curved ends and its slant.
-    """
-    start, direction = scan_path(design)
-    offset = points - start.reshape(2, *[1] * (points.ndim - 1))
-    along = np.tensordot(direction, offset, axes=1)
-    length = 1e-3 * design.scan_speed_mm_s * SCAN_TIME
-    nearest = np.clip(along, 0.0, length)
-    across = direction[0] * offset[1] - direction[1] * offset[0]
-    distance = np.hypot(along - nearest, across)
-    coverage = 0.5 + (1e-3 * design.beam_radius_mm - distance) / pixel
-    return np.asarray(coverage.clip(0.0, 1.0))
+def _coverage(inside: NDArray[np.float64], pixel: float) -> NDArray[np.float64]:
+    """Fraction of pixels covered by a shape whose straight edge is `inside` away, if positive."""
+    return np.asarray((0.5 + inside / pixel).clip(0.0, 1.0))

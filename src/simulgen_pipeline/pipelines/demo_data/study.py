@@ -26,14 +26,15 @@ from simulgen_pipeline.pipelines.demo_data.heat import (
 logger = logging.getLogger(__name__)
 
 # Lowest and highest value of each design parameter. The beam stays clear of the plate's edges and
-# narrow (its radius is 4% to 5% of the plate's width), and travels up to three quarters of the
-# plate: what it leaves behind moves, and no fixed set of few modes can follow.
+# narrow (its radius is at most 5% of the plate's width), and no two designs have it in the same
+# place at the same time: what it leaves behind moves, and no fixed set of few modes can follow.
 DESIGN_RANGES: dict[str, tuple[float, float]] = {
-    "scan_height_mm": (13.0, 27.0),
-    "scan_angle_deg": (-10.0, 10.0),
-    "scan_speed_mm_s": (5.0, 10.0),
-    "beam_radius_mm": (1.6, 2.0),
-    "inclusion_x_mm": (14.0, 26.0),
+    "scan_start_mm": (6.0, 10.0),
+    "scan_height_mm": (18.5, 21.5),
+    "scan_speed_mm_s": (4.5, 8.0),
+    "weave_amplitude_mm": (2.0, 4.5),
+    "weave_frequency_hz": (0.5, 1.2),
+    "beam_radius_mm": (1.6, 1.9),
 }
 DESIGN_DECIMALS = 4  # so that a design read back from CSV is the one that was simulated
 

@@ -19,18 +19,20 @@ from numpy.typing import NDArray
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.evaluation.metrics import FieldErrors, IntervalErrors, calibration_factor
+from simulgen_pipeline.evaluation.peaks import PeakErrors, WorstErrors
 from simulgen_pipeline.models.trained import LatentArrays, StoredLatents, TrainedVae
 from simulgen_pipeline.surrogate import VAE, Surrogate
 
 logger = logging.getLogger(__name__)
 
 RECONSTRUCTION = "reconstruction"
+PEAK_COLUMNS = ["true_peak", "peak_error", "peak_place_error", "peak_time_error"]
 # A block of true fields is compared with a prediction by every model at once.
 BLOCK_BYTES = 64 * 2**20
 
 
 class Assessment(NamedTuple):
-    """The content of `metrics.json`, and the relative L2 error of every design by model."""
+    """The content of `metrics.json`, and by design the errors of models and of the VAE's peak."""
 
     metrics: dict[str, Any]
     design_errors: pd.DataFrame
@@ -76,9 +78,9 @@ def _compared(
     errors: FieldErrors,
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
     """Blocks of true fields, predicted ones and spreads, whose errors are counted on the way."""
-    scaled = surrogate.vae.design_scaler.transform(designs, warn=False)
+    inputs = surrogate.inputs(designs, warn=False)
     for block, true in fields.blocks(rows, BLOCK_BYTES):
-        predicted = surrogate.predict_scaled(scaled[block], model)
+        predicted = surrogate.predict_inputs(inputs.take(block), model)
         errors.update(true, predicted.fields, designs.index[block].tolist())
         yield true, predicted.fields, predicted.std
 
@@ -99,31 +101,48 @@ def assess(
         "prediction": {},
         "baselines": {name: {} for name in surrogate.baselines.names},
         "champion": surrogate.champion,
+        "peaks": {},
+        "worst": {},
     }
-    per_design = []
-    scaled = surrogate.vae.design_scaler.transform(designs, warn=False)
+    per_design, metadata = [], fields.metadata
+    inputs = surrogate.inputs(designs, warn=False)
     for part, rows in split.parts.items():
         models = surrogate.models if part != "train" else (VAE,)
         errors = {name: FieldErrors() for name in (RECONSTRUCTION, *models)}
         interval = IntervalErrors()
+        peaks, worst = PeakErrors(metadata), WorstErrors(metadata)
         for block, true in fields.blocks(rows, BLOCK_BYTES):
             ids = designs.index[block].tolist()
             reconstructed = reconstruct(surrogate.vae, latents, block)
             errors[RECONSTRUCTION].update(true, reconstructed, ids)
             for model in models:
-                predicted = surrogate.predict_scaled(scaled[block], model)
+                predicted = surrogate.predict_inputs(inputs.take(block), model)
                 errors[model].update(true, predicted.fields, ids)
                 if model == VAE:
                     interval.update(true, predicted.fields, predicted.std)
+                    peaks.update(true, predicted.fields, ids)
+                    worst.update(true, predicted.fields, ids)
         metrics["reconstruction"][part] = errors[RECONSTRUCTION].result()
         metrics["prediction"][part] = errors[VAE].result()
         for model in models[1:]:
             metrics["baselines"][model][part] = errors[model].result()
+        if part != "train":
+            metrics["peaks"][part] = peaks.result()
+            metrics["worst"][part] = worst.result()
         if part == "test":
             metrics["uncertainty"] = {part: interval.result()}
         table = pd.DataFrame({name: error.relative_l2 for name, error in errors.items()})
-        per_design.append(table.assign(part=part))
+        per_design.append(table.assign(part=part).join(_peak_table(peaks)))
     return Assessment(metrics, pd.concat(per_design).rename_axis("id"))
+
+
+def _peak_table(peaks: PeakErrors) -> pd.DataFrame:
+    """A row per design with the columns `PEAK_COLUMNS`, empty where there is no such figure."""
+    rows = {
+        design_id: (peak.true, peak.value, peak.place, peak.time)
+        for design_id, peak in peaks.designs.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=PEAK_COLUMNS, dtype=np.float64)
 
 
 def reconstruct(

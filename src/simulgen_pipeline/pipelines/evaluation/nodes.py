@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from simulgen_pipeline.data.design_scalers import has_pictures
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.evaluation import plots
@@ -16,7 +17,14 @@ from simulgen_pipeline.models.baselines import BaselineConfig, Baselines
 from simulgen_pipeline.models.trained import StoredLatents, TrainedConditioner, TrainedVae
 from simulgen_pipeline.surrogate import VAE, Surrogate
 
-from .assessment import RECONSTRUCTION, assess, calibrate, reconstruct, shown_designs
+from .assessment import (
+    PEAK_COLUMNS,
+    RECONSTRUCTION,
+    assess,
+    calibrate,
+    reconstruct,
+    shown_designs,
+)
 
 NUM_DESIGNS_OVER_TIME, NUM_NODES_OVER_TIME, NUM_TIMES_OVER_MESH = 3, 4, 4
 
@@ -26,8 +34,9 @@ def fit_baselines(
 ) -> Baselines:
     """Fit POD + RBF and POD + Gaussian process on the training designs of the same split."""
     rows = np.array(vae.split.train)
-    designs = vae.design_scaler.transform(design_table.iloc[rows])
-    return Baselines.fit(fields, rows, designs, baselines, num_jobs=os.cpu_count() or 1)
+    designs = vae.design_scaler.inputs(design_table.iloc[rows])
+    num_jobs, ordered = os.cpu_count() or 1, designs.pictures is not None
+    return Baselines.fit(fields, rows, designs.features, baselines, num_jobs, ordered)
 
 
 def assemble_surrogate(
@@ -104,8 +113,19 @@ def draw_design_errors(design_errors: pd.DataFrame) -> Figure:
     """Error of every test design by every model."""
     tested = design_errors["part"] == "test"
     shown = design_errors[tested if tested.any() else design_errors["part"] == "validation"]
-    errors = {str(name): _errors(shown, str(name)) for name in shown.columns.drop("part")}
+    models = shown.columns.drop(["part", *PEAK_COLUMNS])
+    errors = {str(name): _errors(shown, str(name)) for name in models}
     return plots.plot_error_per_design(errors.pop(RECONSTRUCTION), errors.pop(VAE), errors)
+
+
+def draw_peaks(fields: SimulationFields, design_errors: pd.DataFrame) -> Figure:
+    """Value, place and time of the predicted peaks of the validation and test designs."""
+    parts = {
+        str(part): plots.Peaks(*(rows[column].to_numpy() for column in PEAK_COLUMNS))
+        for part, rows in design_errors.groupby("part", sort=False)
+        if part != "train"
+    }
+    return plots.plot_peaks(parts, fields.metadata)
 
 
 def draw_vae_losses(vae_training_history: pd.DataFrame) -> Figure:
@@ -119,16 +139,19 @@ def draw_conditioner_losses(conditioner_training_history: pd.DataFrame) -> Figur
 
 
 def draw_latents(
-    latents: StoredLatents, design_table: pd.DataFrame, split: dict[str, Any]
+    latents: StoredLatents, design_table: pd.DataFrame, split: dict[str, Any], vae: TrainedVae
 ) -> Figure:
     """Principal components of the latents of every design."""
-    column = design_table.columns[0]
+    colour, label = design_table.iloc[:, 0].to_numpy(), str(design_table.columns[0])
+    if has_pictures(design_table):
+        colour = vae.design_scaler.inputs(design_table, warn=False).features[:, 0]
+        label = "first principal component of the pictures"
     return plots.plot_latents(
         latents.values.main,
         latents.values.hierarchical,
         {part: np.array(rows) for part, rows in Split.model_validate(split).parts.items()},
-        design_table[column].to_numpy(),
-        str(column),
+        colour,
+        label,
     )
 
 

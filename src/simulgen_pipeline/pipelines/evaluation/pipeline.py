@@ -57,6 +57,12 @@ def create_plots() -> Pipeline:
                 name="draw_design_errors",
             ),
             Node(
+                nodes.draw_peaks,
+                ["fields", "design_errors"],
+                "plot_peaks",
+                name="draw_peaks",
+            ),
+            Node(
                 nodes.draw_conditioner_losses,
                 "conditioner_training_history",
                 "plot_conditioner_losses",
@@ -64,7 +70,7 @@ def create_plots() -> Pipeline:
             ),
             Node(
                 nodes.draw_latents,
-                ["latents", "design_table", "split"],
+                ["latents", "design_table", "split", "vae"],
                 "plot_latents",
                 name="draw_latents",
             ),

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from simulgen_pipeline.data.config import DataConfig
+from simulgen_pipeline.data.design_scalers import AnyDesignScaler
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.representation import FieldRepresentation
-from simulgen_pipeline.data.scaling import DesignScaler
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.trained import LatentArrays, StoredLatents, TrainedVae
 from simulgen_pipeline.training.config import EngineConfig, VaeConfig
@@ -23,7 +23,7 @@ def train_vae(
     design_table: pd.DataFrame,
     split: dict[str, Any],
     representation: FieldRepresentation,
-    design_scaler: DesignScaler,
+    design_scaler: AnyDesignScaler,
     vae: VaeConfig,
     data: DataConfig,
     training: EngineConfig,

@@ -1,23 +1,24 @@
 """A picture determines its design: every parameter is read back from the pixels.
 
-Tolerances are far below the spread of the designs: 0.02 mm in positions (range 12 mm or more),
-0.1 degrees (20), 0.02 mm/s (5) and 0.01 mm in the beam's radius (0.4).
+Tolerances are far below the spread of the designs: 0.05 mm in positions (range 2.5 mm or more),
+0.02 mm/s (3.5), 0.005 Hz (0.9) and 0.01 mm in the beam's radius (0.3).
 """
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.optimize import fsolve
+from scipy.optimize import brute, least_squares
 
 from simulgen_pipeline.pipelines.demo_data import heat, pictures, study
 from simulgen_pipeline.pipelines.demo_data.config import DemoDataConfig
 
 TOLERANCE = heat.ScanDesign(
-    scan_height_mm=0.02,
-    scan_angle_deg=0.1,
+    scan_start_mm=0.05,
+    scan_height_mm=0.05,
     scan_speed_mm_s=0.02,
+    weave_amplitude_mm=0.05,
+    weave_frequency_hz=0.005,
     beam_radius_mm=0.01,
-    inclusion_x_mm=0.02,
 )
 CONFIG = DemoDataConfig(num_designs=12)
 
@@ -29,39 +30,46 @@ def levels(design_row: int, config: DemoDataConfig = CONFIG) -> NDArray[np.float
 
 
 def recovered(picture: NDArray[np.float64]) -> heat.ScanDesign:
-    """Design read from a picture by moments of its colours, knowing nothing of how it was drawn.
+    """Design read from a picture: speed and ends of the thin line, its wave, the wide line's edge.
 
-    The line is a stadium of half length a and radius r: area 4 a r + pi r^2, and second moment
-    along its axis 4 a^3 r / 3 + pi a^2 r^2 + 8 a r^3 / 3 + pi r^4 / 4.
+    The pixels of the thin line, weighted by their brightness, lie on a wave whose frequency is
+    sought over more than the whole range and whose start, height and amplitude then follow.
     """
     size = len(picture)
     pixel = 1e3 * heat.PLATE_WIDTH / size  # [mm]
     ticks = pixel * (np.arange(size) + 0.5)
     x, y = np.meshgrid(ticks, ticks[::-1])
+    thin = picture[:, :, 2] / picture[:, :, 2].max()
+    speed = picture[:, :, 2].max() / 255 * study.DESIGN_RANGES["scan_speed_mm_s"][1]
+    on = thin > 0.3
+    x_on, y_on, weight = x[on], y[on], thin[on]
+    start, middle = x_on.min() + 0.25, (y_on.max() + y_on.min()) / 2
+    swing = (y_on.max() - y_on.min()) / 2 - 0.25
 
-    hole = picture[0, 0, 0] - picture[:, :, 0]
-    inclusion_x = (hole * x).sum() / hole.sum()
+    def misfit(guess: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Distance of the pixels to the wave, to first order in its slope."""
+        frequency, start, middle, swing = guess
+        phase = 2 * np.pi * frequency * (x_on - start) / speed
+        slope = 2 * np.pi * frequency / speed * swing * np.cos(phase)
+        return np.asarray(weight * (y_on - middle - swing * np.sin(phase)) / np.hypot(1, slope))
 
-    line = picture[:, :, 1] / 255
-    area = line.sum() * pixel**2
-    centre_x, centre_y = (line * x).sum() / line.sum(), (line * y).sum() / line.sum()
-    covariance = np.cov(np.stack([x.ravel(), y.ravel()]), aweights=line.ravel(), ddof=0)
-    spread, axes = np.linalg.eigh(covariance)
-    slope = axes[1, 1] / axes[0, 1]
-
-    def mismatch(guess: NDArray[np.float64]) -> list[float]:
-        a, r = guess
-        moment = 4 * a**3 * r / 3 + np.pi * a**2 * r**2 + 8 * a * r**3 / 3 + np.pi * r**4 / 4
-        return [4 * a * r + np.pi * r**2 - area, moment / area - spread[1]]
-
-    half_length, radius = fsolve(mismatch, [12.0, 2.0])
-    return heat.ScanDesign(
-        scan_height_mm=centre_y + slope * (1e3 * heat.PLATE_WIDTH / 2 - centre_x),
-        scan_angle_deg=np.rad2deg(np.arctan(slope)),
-        scan_speed_mm_s=2 * half_length / heat.SCAN_TIME,
-        beam_radius_mm=radius,
-        inclusion_x_mm=inclusion_x,
+    (frequency,) = np.atleast_1d(
+        brute(
+            lambda f: np.square(misfit(np.array([f[0], start, middle, swing]))).sum(),
+            [slice(0.3, 1.7, 0.005)],
+            finish=None,
+        )
     )
+    frequency, start, middle, swing = least_squares(
+        misfit, [frequency, start, middle, swing], loss="soft_l1", f_scale=0.1
+    ).x
+    # Both lines end above the same crest, each as far from it as half its width.
+    above = y > np.floor((middle + swing) / pixel) * pixel
+    green, blue = (
+        pixel * (level * above).sum(axis=0).max() for level in (picture[:, :, 1] / 255, thin)
+    )
+    radius = green - blue + 0.25
+    return heat.ScanDesign(start, middle, speed, swing, frequency, radius)
 
 
 @pytest.mark.parametrize("design_row", range(12))
@@ -96,7 +104,7 @@ def test_picture_is_an_rgb_square_with_up_on_top() -> None:
     config = DemoDataConfig(num_designs=12, image_size=64)
     designs, _ = study.sample_designs(config)
     row = designs.iloc[0].copy()
-    row["scan_height_mm"], row["scan_angle_deg"] = 26.0, 0.0
+    row["scan_height_mm"] = 30.0
     image = pictures.draw_design(row, config)
     assert (image.mode, image.size) == ("RGB", (64, 64))
     green = np.asarray(image, dtype=float)[:, :, 1]

@@ -49,11 +49,13 @@ def test_beam_is_narrow_and_stays_on_the_plate() -> None:
     low = {name: ends[0] for name, ends in study.DESIGN_RANGES.items()}
     high = {name: ends[1] for name, ends in study.DESIGN_RANGES.items()}
     assert high["beam_radius_mm"] <= 0.05 * width
-    reach = np.tan(np.deg2rad(high["scan_angle_deg"])) * width / 2 + 2 * high["beam_radius_mm"]
+    clear = 2 * high["beam_radius_mm"]
+    assert low["scan_start_mm"] - clear > 0
+    end = high["scan_start_mm"] + high["scan_speed_mm_s"] * heat.SCAN_TIME
+    assert end + clear < width
+    reach = high["weave_amplitude_mm"] + clear
     assert low["scan_height_mm"] - reach > 0
     assert high["scan_height_mm"] + reach < width
-    end = 1e3 * heat.SCAN_START + high["scan_speed_mm_s"] * heat.SCAN_TIME
-    assert end + 2 * high["beam_radius_mm"] <= width
 
 
 def test_fields_do_not_depend_on_the_number_of_processes() -> None:

@@ -1,0 +1,281 @@
+"""Pictures of designs: reading them, and what is fitted to those of the training designs.
+
+Shapes: n designs, C colour channels (1 or 3), S side in pixels, s side of reduced pictures,
+K components.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from sklearn.decomposition import PCA
+
+from .artifact import Config, State
+from .design_inputs import DesignInputs
+from .errors import DataError
+
+logger = logging.getLogger(__name__)
+
+PICTURE_COLUMN = "picture"
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+# Side of the reduced pictures whose principal components are taken [pixel].
+COMPONENT_SIZE = 64
+# Principal components: at most this many, and as many as leave out this share of the variance.
+MOST_COMPONENTS = 64
+VARIANCE_LEFT_OUT = 1e-3
+# A picture is unlike those of training when its part outside their components is this many times
+# the largest found there.
+UNLIKE = 2.0
+SMALLEST_RESIDUAL = 1e-3  # of rounded levels
+# Pictures of more pixels are refused: a file of a few bytes can claim any number.
+MOST_PIXELS = 100_000_000
+
+Pictures = pd.DataFrame | NDArray[Any] | Sequence[Any]
+
+
+def list_pictures(folder: Path) -> pd.DataFrame:
+    """A table of the PNG and JPG files of a folder, in natural order (2 before 10).
+
+    Returns:
+        A column `picture` with the files' paths; the index `id` has their names without suffix.
+
+    Raises:
+        DataError: there are none, or two have the same name but for the suffix.
+    """
+    found = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+    ]
+    if not found:
+        raise DataError(
+            f"{folder} is a folder with no pictures. Expected one PNG or JPG file per simulation, "
+            f"or the name of a CSV file: --params=designs=PATH (for predict: new_designs=PATH)."
+        )
+    found.sort(key=lambda path: _natural(path.name))
+    index = pd.Index([path.stem for path in found], name="id")
+    if not index.is_unique:
+        name = index[index.duplicated()][0]
+        raise DataError(
+            f"{folder} has several pictures called '{name}'. Expected one picture per design; "
+            f"remove or rename the others."
+        )
+    return pd.DataFrame({PICTURE_COLUMN: [str(path) for path in found]}, index=index)
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """Sort key that takes runs of digits as numbers."""
+    parts = re.split(r"(\d+)", name.lower())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+def read_picture(path: Path, image_size: int) -> NDArray[np.uint8]:
+    """Read a picture of any size and mode as RGB levels (S, S, 3), resized to a square.
+
+    Transparent parts are white; levels of more than 8 bits are reduced to 8.
+
+    Raises:
+        DataError: the file is missing, broken, or no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise DataError(
+                    f"{path} has {image.width} x {image.height} pixels; expected at most "
+                    f"{MOST_PIXELS:,}. Save it smaller: it is resized to {image_size} x "
+                    f"{image_size} in any case."
+                )
+            image.load()
+            rgb = _as_rgb(ImageOps.exif_transpose(image))
+    except FileNotFoundError as error:
+        raise DataError(
+            f"There is no picture {path}. Expected a PNG or JPG file; it was there when the folder "
+            f"was read: put it back, or run again from the start."
+        ) from error
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+    ) as error:
+        raise DataError(
+            f"{path} is not a readable picture: {error}. Expected a PNG or JPG file; save it again."
+        ) from error
+    return _resized(rgb, image_size)
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):  # 16 or 32 bits per level
+        levels = np.asarray(image, dtype=np.float64)
+        most = 255.0 if levels.max(initial=0.0) <= 255.0 else 65535.0
+        image = Image.fromarray(np.round(levels.clip(0, most) * (255 / most)).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def _resized(image: Image.Image, image_size: int) -> NDArray[np.uint8]:
+    size = (image_size, image_size)
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(image, dtype=np.uint8)
+
+
+class PictureScaler:
+    """What networks and kernels see of pictures: levels, and principal components.
+
+    Attributes:
+        image_size: side S that pictures are resized to [pixel].
+        num_channels_: 1 if every training picture is grey, else 3.
+        mean_: (s * s * C,) mean of the reduced training pictures, levels from 0 to 1.
+        components_: (K, s * s * C), orthonormal; PCA of the reduced training pictures.
+        scale_: spread of the first component; all are divided by it.
+        residual_: largest distance of a training picture to the span of the components.
+    """
+
+    def __init__(self, image_size: int) -> None:
+        self.image_size = image_size
+
+    def fit(self, designs: Pictures) -> Self:
+        """Fit on the pictures of the training designs.
+
+        Raises:
+            DataError: a picture is missing or broken, or all pictures are the same.
+        """
+        levels = self._read(designs)
+        is_grey = bool((levels == levels[..., :1]).all())
+        self.num_channels_ = 1 if is_grey else 3
+        flat = self._flat(levels)
+        if (flat == flat[0]).all():
+            raise DataError(
+                f"All {len(flat)} training pictures are the same. Expected pictures that tell the "
+                f"designs apart."
+            )
+        num_components = min(MOST_COMPONENTS, len(flat) - 1, flat.shape[1])
+        pca = PCA(num_components, svd_solver="randomized", random_state=0).fit(flat)
+        left_out = 1 - np.cumsum(pca.explained_variance_ratio_)
+        num_kept = 1 + int(np.argmax(np.append(left_out[:-1] <= VARIANCE_LEFT_OUT, True)))
+        self.mean_ = pca.mean_.astype(np.float32)
+        self.components_ = pca.components_[:num_kept].astype(np.float32)
+        self.scale_ = float(np.sqrt(pca.explained_variance_[0]))
+        self.residual_ = float(self._residuals(flat).max())
+        return self
+
+    def inputs(self, designs: Pictures, warn: bool = True) -> DesignInputs:
+        """Levels of pictures, and their principal components in units of the first one's spread.
+
+        Pictures that the components do not describe, or with colours where training had none, are
+        warned of (if `warn`).
+
+        Raises:
+            DataError: a picture is missing or broken, or an array's shape is not that of pictures.
+        """
+        levels = self._read(designs)
+        flat = self._flat(levels)
+        if warn:
+            self._warn_unlike(levels, flat)
+        features = self._coefficients(flat).astype(np.float64) / self.scale_
+        pictures = np.moveaxis(levels[..., : self.num_channels_], -1, 1)
+        return DesignInputs(features, np.ascontiguousarray(pictures))
+
+    def _warn_unlike(self, levels: NDArray[np.uint8], flat: NDArray[np.float32]) -> None:
+        coloured = (levels != levels[..., :1]).any(axis=(1, 2, 3))
+        if self.num_channels_ == 1 and coloured.any():
+            logger.warning(
+                "%d of %d pictures have colours where the training pictures had none; only their "
+                "red levels are seen. The first is picture %d.",
+                coloured.sum(),
+                len(coloured),
+                np.argmax(coloured),
+            )
+        unlike = self._residuals(flat) > UNLIKE * self.residual_ + SMALLEST_RESIDUAL
+        if unlike.any():
+            logger.warning(
+                "%d of %d pictures are unlike the training pictures: what their principal "
+                "components leave out is more than %g times the most found there. Predictions of "
+                "them are extrapolations. The first is picture %d.",
+                unlike.sum(),
+                len(unlike),
+                UNLIKE,
+                np.argmax(unlike),
+            )
+
+    def _coefficients(self, flat: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray((flat - self.mean_) @ self.components_.T)
+
+    def _residuals(self, flat: NDArray[np.float32]) -> NDArray[np.float64]:
+        inside = np.square(self._coefficients(flat)).sum(axis=1, dtype=np.float64)
+        whole = np.square(flat - self.mean_).sum(axis=1, dtype=np.float64)
+        return np.asarray(np.sqrt(np.maximum(whole - inside, 0.0)))
+
+    def _flat(self, levels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Reduced pictures (n, s * s * C), levels from 0 to 1, of RGB levels (n, S, S, 3)."""
+        size = min(COMPONENT_SIZE, self.image_size)
+        reduced = [
+            np.asarray(Image.fromarray(one).resize((size, size), Image.Resampling.BOX))
+            for one in levels
+        ]
+        flat = np.stack(reduced)[..., : self.num_channels_].reshape(len(levels), -1)
+        return np.asarray(flat, dtype=np.float32) / np.float32(255)
+
+    def _read(self, designs: Pictures) -> NDArray[np.uint8]:
+        """RGB levels (n, S, S, 3) of a table with a column `picture`, or files, images, arrays."""
+        if isinstance(designs, pd.DataFrame):
+            if PICTURE_COLUMN not in designs.columns:
+                raise DataError(
+                    f"This model was trained on pictures. Expected a folder of PNG or JPG files, "
+                    f"found a table with the columns {', '.join(map(str, designs))}."
+                )
+            designs = designs[PICTURE_COLUMN].tolist()
+        if isinstance(designs, np.ndarray) and (designs.ndim not in (3, 4) or designs.size == 0):
+            raise DataError(
+                f"Pictures of shape {list(designs.shape)} do not fit: expected [num_designs, "
+                f"height, width] or [num_designs, height, width, 3], levels from 0 to 255."
+            )
+        return np.stack([self._read_one(picture) for picture in designs])
+
+    def _read_one(self, picture: Any) -> NDArray[np.uint8]:
+        if isinstance(picture, str | Path):
+            return read_picture(Path(picture), self.image_size)
+        if isinstance(picture, np.ndarray):
+            if picture.dtype != np.uint8:
+                raise DataError(
+                    f"A picture given as an array has dtype {picture.dtype}; expected uint8, "
+                    f"levels from 0 to 255."
+                )
+            picture = Image.fromarray(np.ascontiguousarray(picture))
+        if not isinstance(picture, Image.Image):
+            raise DataError(
+                f"Expected pictures as files, arrays of levels or Pillow images, got a "
+                f"{type(picture).__name__}. This model was trained on pictures."
+            )
+        return _resized(_as_rgb(picture), self.image_size)
+
+    def config(self) -> Config:
+        return {
+            "image_size": self.image_size,
+            "num_channels": self.num_channels_,
+            "scale": self.scale_,
+            "residual": self.residual_,
+        }
+
+    def state(self) -> State:
+        return {"mean": self.mean_, "components": self.components_}
+
+    @classmethod
+    def from_state(cls, config: Config, state: State) -> Self:
+        scaler = cls(config["image_size"])
+        scaler.num_channels_ = config["num_channels"]
+        scaler.scale_, scaler.residual_ = config["scale"], config["residual"]
+        scaler.mean_, scaler.components_ = state["mean"], state["components"]
+        return scaler

@@ -1,0 +1,216 @@
+"""Pictures of designs: any size and mode, natural order, principal components, clear errors."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from simulgen_pipeline.data.errors import DataError
+from simulgen_pipeline.data.pictures import PictureScaler, list_pictures, read_picture
+
+SIZE = 32
+
+
+def blob(x: float, y: float, size: int = SIZE) -> np.ndarray:
+    """A grey picture with a bright spot at (x, y), both from 0 to 1."""
+    ticks = (np.arange(size) + 0.5) / size
+    distance = (ticks[None] - x) ** 2 + (ticks[:, None] - y) ** 2
+    return np.round(255 * np.exp(-distance / 0.02)).astype(np.uint8)
+
+
+@pytest.fixture
+def blobs() -> np.ndarray:
+    places = np.random.default_rng(0).uniform(0.2, 0.8, (30, 2))
+    return np.stack([blob(*place) for place in places])
+
+
+class TestListing:
+    def test_order_is_natural_and_ids_are_stems(self, tmp_path: Path) -> None:
+        for name in ("d10.png", "d9.JPG", "D2.jpeg", "notes.txt", ".hidden.png"):
+            (tmp_path / name).write_bytes(b"")
+        table = list_pictures(tmp_path)
+        assert table.index.tolist() == ["D2", "d9", "d10"]
+        assert table.index.name == "id"
+        assert table["picture"].tolist() == [
+            str(tmp_path / name) for name in ("D2.jpeg", "d9.JPG", "d10.png")
+        ]
+
+    def test_empty_folder_is_an_error(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="no pictures"):
+            list_pictures(tmp_path)
+
+    def test_same_stem_twice_is_an_error(self, tmp_path: Path) -> None:
+        for name in ("a.png", "a.jpg"):
+            (tmp_path / name).write_bytes(b"")
+        with pytest.raises(DataError, match="several pictures called 'a'"):
+            list_pictures(tmp_path)
+
+
+class TestReading:
+    @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+    def test_every_mode_gives_the_same_picture(self, tmp_path: Path, mode: str) -> None:
+        pixels = np.zeros((SIZE, SIZE), dtype=np.uint8)
+        pixels[4:20, 8:16] = 255
+        image = Image.fromarray(pixels)
+        suffix = "tiff" if mode in ("CMYK", "F", "I") else "png"
+        if mode in ("I;16", "I"):
+            image = Image.fromarray(pixels.astype(np.uint16) * 257)
+            image = image if mode == "I;16" else image.convert("I")
+        else:
+            image = image.convert(mode)
+        path = tmp_path / f"a.{suffix}"
+        image.save(path)
+        levels = read_picture(path, SIZE)
+        assert levels.shape == (SIZE, SIZE, 3)
+        assert levels.dtype == np.uint8
+        np.testing.assert_array_equal(levels[..., 0], pixels)
+
+    def test_transparent_parts_are_white(self, tmp_path: Path) -> None:
+        image = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+        image.save(tmp_path / "a.png")
+        assert (read_picture(tmp_path / "a.png", 8) == 255).all()
+
+    def test_orientation_of_a_photograph_is_followed(self, tmp_path: Path) -> None:
+        pixels = np.zeros((8, 8), dtype=np.uint8)
+        pixels[:4] = 255  # bright half on top
+        image = Image.fromarray(pixels)
+        exif = image.getexif()
+        exif[0x0112] = 3  # upside down
+        image.save(tmp_path / "a.png", exif=exif)
+        levels = read_picture(tmp_path / "a.png", 8)
+        assert (levels[4:] == 255).all()
+        assert (levels[:4] == 0).all()
+
+    def test_other_sizes_are_resized_to_the_square(self, tmp_path: Path) -> None:
+        image = Image.new("RGB", (100, 40), "black")
+        image.paste("white", (0, 0, 50, 40))
+        image.save(tmp_path / "a.png")
+        levels = read_picture(tmp_path / "a.png", 16)
+        assert levels.shape == (16, 16, 3)
+        assert (levels[:, :7] == 255).all()
+        assert (levels[:, 9:] == 0).all()
+
+    @pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n0000"])
+    def test_broken_file_is_named(self, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "broken.png"
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"broken\.png is not a readable picture"):
+            read_picture(path, SIZE)
+
+    def test_truncated_file_is_named(self, tmp_path: Path) -> None:
+        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "cut.png")
+        whole = (tmp_path / "cut.png").read_bytes()
+        (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(DataError, match=r"cut\.png is not a readable picture"):
+            read_picture(tmp_path / "cut.png", SIZE)
+
+    def test_missing_file_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"no picture .*gone\.png"):
+            read_picture(tmp_path / "gone.png", SIZE)
+
+    def test_picture_of_too_many_pixels_is_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("simulgen_pipeline.data.pictures.MOST_PIXELS", 100)
+        Image.new("L", (20, 20)).save(tmp_path / "big.png")
+        with pytest.raises(DataError, match=r"big\.png has 20 x 20 pixels"):
+            read_picture(tmp_path / "big.png", SIZE)
+
+
+class TestScaler:
+    def test_grey_pictures_have_one_channel(self, blobs: np.ndarray) -> None:
+        inputs = PictureScaler(SIZE).fit(blobs).inputs(blobs[:4])
+        assert inputs.pictures is not None
+        np.testing.assert_array_equal(inputs.pictures, blobs[:4, None])
+
+    def test_colours_keep_three_channels(self, blobs: np.ndarray) -> None:
+        colours = np.stack([blobs, blobs // 2, 255 - blobs], axis=-1)
+        inputs = PictureScaler(SIZE).fit(colours).inputs(colours[:4])
+        assert inputs.pictures is not None
+        np.testing.assert_array_equal(inputs.pictures, np.moveaxis(colours[:4], -1, 1))
+
+    def test_features_describe_the_training_pictures(self, blobs: np.ndarray) -> None:
+        scaler = PictureScaler(SIZE).fit(blobs)
+        features = scaler.inputs(blobs).features
+        np.testing.assert_allclose(features.std(axis=0, ddof=1)[0], 1.0, rtol=1e-4)
+        np.testing.assert_allclose(features.mean(axis=0), 0.0, atol=1e-4)
+        rebuilt = features * scaler.scale_ @ scaler.components_ + scaler.mean_
+        deviation = np.square(rebuilt - blobs.reshape(30, -1) / 255).sum()
+        total = np.square(blobs.reshape(30, -1) / 255 - scaler.mean_).sum()
+        assert deviation < 1.1e-3 * total
+
+    def test_pictures_given_as_files_arrays_and_images_are_the_same(
+        self, blobs: np.ndarray, tmp_path: Path
+    ) -> None:
+        paths = [tmp_path / f"{i}.png" for i in range(3)]
+        for path, picture in zip(paths, blobs, strict=False):
+            Image.fromarray(picture).save(path)
+        scaler = PictureScaler(SIZE).fit(blobs)
+        expected = scaler.inputs(blobs[:3]).features
+        images = [Image.open(path) for path in paths]
+        for given in (paths, images, pd.DataFrame({"picture": map(str, paths)})):
+            np.testing.assert_array_equal(scaler.inputs(given).features, expected)
+
+    def test_large_pictures_are_reduced_for_their_components(self) -> None:
+        places = np.random.default_rng(0).uniform(0.2, 0.8, (8, 2))
+        large = np.stack([blob(*place, size=256) for place in places])
+        scaler = PictureScaler(256).fit(large)
+        assert scaler.components_.shape[1] == 64 * 64
+        inputs = scaler.inputs(large)
+        assert inputs.pictures is not None
+        assert inputs.pictures.shape == (8, 1, 256, 256)
+
+    def test_unlike_picture_is_warned_of(
+        self, blobs: np.ndarray, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        scaler = PictureScaler(SIZE).fit(blobs)
+        scaler.inputs(blobs)
+        assert not caplog.messages
+        stripes = np.tile(np.array([0, 255], dtype=np.uint8), (1, SIZE, SIZE // 2))
+        scaler.inputs(stripes)
+        assert "1 of 1 pictures are unlike the training pictures" in caplog.messages[0]
+        scaler.inputs(np.stack([blobs[0], blobs[0] // 2, blobs[0]], axis=-1)[None], warn=False)
+        assert len(caplog.messages) == 1
+
+    def test_colours_after_grey_training_are_warned_of(
+        self, blobs: np.ndarray, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        scaler = PictureScaler(SIZE).fit(blobs)
+        scaler.inputs(np.stack([blobs[0], blobs[0] // 2, blobs[0]], axis=-1)[None])
+        assert "only their red levels are seen" in caplog.messages[0]
+
+    def test_same_pictures_are_an_error(self, blobs: np.ndarray) -> None:
+        with pytest.raises(DataError, match="All 5 training pictures are the same"):
+            PictureScaler(SIZE).fit(np.repeat(blobs[:1], 5, axis=0))
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            (np.zeros((4, 3)), r"shape \[4, 3\]"),
+            (np.zeros((1, 8, 8)), "dtype float64"),
+            ([1.0, 2.0], "got a float"),
+            (pd.DataFrame({"power": [1.0]}), "trained on pictures"),
+        ],
+    )
+    def test_other_inputs_are_refused(self, blobs: np.ndarray, given: object, message: str) -> None:
+        with pytest.raises(DataError, match=message):
+            PictureScaler(SIZE).fit(blobs).inputs(given)  # type: ignore[arg-type]
+
+    def test_saved_scaler_gives_the_same_inputs(self, blobs: np.ndarray) -> None:
+        scaler = PictureScaler(SIZE).fit(blobs)
+        again = PictureScaler.from_state(scaler.config(), scaler.state())
+        for mine, theirs in zip(
+            vars(scaler.inputs(blobs)).values(), vars(again.inputs(blobs)).values(), strict=True
+        ):
+            np.testing.assert_array_equal(mine, theirs)
+
+    def test_rows_can_be_taken(self, blobs: np.ndarray) -> None:
+        inputs = PictureScaler(SIZE).fit(blobs).inputs(blobs)
+        taken = inputs.take([3, 1])
+        assert len(taken) == 2
+        assert taken.pictures is not None
+        np.testing.assert_array_equal(taken.features, inputs.features[[3, 1]])
+        np.testing.assert_array_equal(taken.pictures[:, 0], blobs[[3, 1]])

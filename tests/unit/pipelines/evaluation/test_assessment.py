@@ -1,0 +1,146 @@
+"""What is measured on which designs, with a surrogate whose errors are known."""
+
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from simulgen_pipeline.data.design_inputs import DesignInputs
+from simulgen_pipeline.data.fields import SimulationFields
+from simulgen_pipeline.data.split import Split
+from simulgen_pipeline.pipelines.evaluation.assessment import PEAK_COLUMNS, assess, shown_designs
+from simulgen_pipeline.pipelines.evaluation.nodes import draw_design_errors, draw_peaks
+from simulgen_pipeline.surrogate import Prediction
+
+SPLIT = Split(train=(0, 1, 2), validation=(3, 4), test=(5, 6, 7))
+NUM_DESIGNS, NUM_TIMES, NUM_NODES = 8, 4, 5
+# The VAE's prediction is the truth times 1.1, one time step late.
+FACTOR = 1.1
+
+
+@pytest.fixture
+def true():
+    """A peak of each design's own size at node 2, half a second in."""
+    fields = np.random.default_rng(0).uniform(size=(NUM_DESIGNS, NUM_TIMES, NUM_NODES))
+    fields[:, 1, 2] = 10 + np.arange(NUM_DESIGNS)
+    return fields
+
+
+@pytest.fixture
+def assessed(true, tmp_path):
+    def run(split=SPLIT):
+        path = tmp_path / "fields.h5"
+        with h5py.File(path, "w") as file:
+            file["fields"] = true
+            file["time"] = 0.5 * np.arange(NUM_TIMES)
+            file["coordinates"] = np.arange(NUM_NODES, dtype=float)[:, None]
+
+        def predict_inputs(inputs, model):
+            rows = inputs.features[:, 0].astype(int)
+            late = FACTOR * np.roll(true[rows], 1, axis=1)
+            return Prediction(late if model == "vae" else true[rows], np.ones_like(true[rows]))
+
+        surrogate = SimpleNamespace(
+            models=("vae", "pod_rbf"),
+            baselines=SimpleNamespace(names=("pod_rbf",)),
+            champion="pod_rbf",
+            predict_inputs=predict_inputs,
+            inputs=lambda table, warn: DesignInputs(table.to_numpy(float)),
+            vae=SimpleNamespace(
+                decode=lambda stored: true[stored.main],
+                representation=SimpleNamespace(inverse_transform=lambda channels: channels),
+            ),
+        )
+        latents = SimpleNamespace(values=(np.arange(NUM_DESIGNS), np.zeros(NUM_DESIGNS)))
+        designs = pd.DataFrame({"row": range(NUM_DESIGNS)}, index=[f"d{i}" for i in range(8)])
+        fields = SimulationFields(path)
+        return fields, assess(surrogate, latents, fields, designs, split)
+
+    return run
+
+
+def test_peaks_are_the_vaes_on_validation_and_test_designs(assessed):
+    _, (metrics, _) = assessed()
+    assert metrics["peaks"].keys() == {"validation", "test"}
+    assert metrics["peaks"]["test"] == pytest.approx(
+        {
+            "value_error_mean": 0.1 * 16,
+            "value_error_max": 0.1 * 17,
+            "relative_error_mean": 0.1,
+            "relative_error_max": 0.1,
+            "place_error_mean": 0,
+            "place_error_max": 0,
+            "time_error_mean": 0.5,
+            "time_error_max": 0.5,
+        }
+    )
+
+
+def test_worst_node_and_time_are_those_of_the_part(assessed, true):
+    _, (metrics, _) = assessed()
+    for part in ("validation", "test"):
+        rows = list(getattr(SPLIT, part))
+        squared = (FACTOR * np.roll(true, 1, axis=1) - true)[rows] ** 2
+        assert metrics["worst"][part]["worst_node"] == pytest.approx(
+            {"node": 2, "rmse": np.sqrt(squared[:, :, 2].mean())}
+        )
+        # The peak is missing at its own time, and larger where it is late.
+        assert metrics["worst"][part]["worst_time"] == pytest.approx(
+            {"time": 1.0, "rmse": np.sqrt(squared[:, 2].mean())}
+        )
+    assert metrics["worst"].keys() == {"validation", "test"}
+
+
+def test_figures_of_errors_stay_beside_those_of_peaks(assessed):
+    _, (metrics, _) = assessed()
+    assert metrics["baselines"]["pod_rbf"]["test"]["relative_l2_max"] == 0
+    assert metrics["prediction"].keys() == {"train", "validation", "test"}
+    assert metrics["uncertainty"].keys() == {"test"}
+
+
+def test_without_test_designs_nothing_is_said_of_them(assessed):
+    _, (metrics, table) = assessed(Split(train=(0, 1, 2, 5, 6, 7), validation=(3, 4)))
+    assert metrics["peaks"].keys() == metrics["worst"].keys() == {"validation"}
+    assert set(table["part"]) == {"train", "validation"}
+
+
+def test_the_table_has_the_peak_of_every_design(assessed):
+    _, (_, table) = assessed()
+    assert len(table) == NUM_DESIGNS
+    size = 10.0 + np.arange(NUM_DESIGNS)
+    expected = np.stack([size, 0.1 * size, 0 * size, 0.5 + 0 * size], axis=1)
+    found = table.loc[[f"d{i}" for i in range(NUM_DESIGNS)], PEAK_COLUMNS]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_a_design_that_is_zero_everywhere_is_not_in_the_table_and_counts_in_its_peak(
+    assessed, true
+):
+    true[5] = 0
+    _, (metrics, table) = assessed()
+    assert "d5" not in table.index
+    assert "d5" not in shown_designs(table, 9)
+    assert metrics["peaks"]["test"]["value_error_mean"] == pytest.approx(0.1 * (16 + 17) / 3)
+    true[6:] = 0
+    _, (metrics, table) = assessed()
+    assert set(table["part"]) == {"train", "validation"}
+    assert "time_error_mean" not in metrics["peaks"]["test"]
+
+
+def test_pictures_are_drawn_from_the_table_as_it_is_stored(assessed, tmp_path):
+    fields, (_, table) = assessed()
+    table.to_csv(tmp_path / "table.csv")
+    stored = pd.read_csv(tmp_path / "table.csv", index_col="id", dtype={"id": str})
+    legend = draw_peaks(fields, stored).axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "validation (2 designs, mean |error| 1.35)",
+        "test (3 designs, mean |error| 1.6)",
+    ]
+    legend = draw_design_errors(stored).axes[0].get_legend()
+    assert [text.get_text().split(" (")[0] for text in legend.get_texts()] == [
+        "VAE reconstruction",
+        "VAE prediction",
+        "pod_rbf",
+    ]
