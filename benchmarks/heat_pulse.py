@@ -28,7 +28,8 @@ def sample_designs(seed: int) -> Array:
     """A Latin hypercube of designs (N, 4): centre x0, y0, width s, speed c."""
     rng = np.random.default_rng(seed)
     strata = [rng.permutation(NUM_DESIGNS) + rng.random(NUM_DESIGNS) for _ in PARAMETERS]
-    return LOWEST + np.stack(strata, axis=1) / NUM_DESIGNS * (HIGHEST - LOWEST)
+    unit = np.stack(strata, axis=1) / NUM_DESIGNS
+    return np.asarray(LOWEST + unit * (HIGHEST - LOWEST))
 
 
 def cell_centres(num_cells: int = NUM_CELLS) -> Array:
@@ -68,7 +69,7 @@ def initial_pulse(design: Array, num_cells: int) -> Array:
     """(S, S) of a design (4,); rows are y, columns are x."""
     x, y = cell_centres(num_cells).T.reshape(2, num_cells, num_cells)
     x0, y0, width, _ = design
-    return np.exp(-0.5 * ((x - x0) ** 2 + (y - y0) ** 2) / width**2)
+    return np.asarray(np.exp(-0.5 * ((x - x0) ** 2 + (y - y0) ** 2) / width**2))
 
 
 def rate(u: Array, speed: float) -> Array:

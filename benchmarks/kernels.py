@@ -13,7 +13,7 @@ import numpy as np
 from ezyrb import GPR, RBF, Approximation
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
 
 Array = NDArray[np.float64]
 
@@ -28,6 +28,9 @@ MOST_LENGTH_SCALES = 16  # with more inputs (components of pictures) one serves 
 MOST_TUNING_DESIGNS = 300  # for length scales and noise; predictions are from all designs
 NUM_COMPARED_MODES = 8
 SMOOTHNESS = 2.5
+# Length scale and noise that the search for the largest likelihood starts from. From one start it
+# often ends on a poor local maximum: errors of the heat pulse are a fifth larger then.
+STARTS = ((0.3, 1e-6), (1.0, 1e-2))
 
 
 class Folds(NamedTuple):
@@ -117,22 +120,34 @@ class ModeProcesses(Approximation):  # type: ignore[misc]
 
 def fit_process(points: Array, target: Array) -> GPR:
     """A process for one quantity (n,), its hyperparameters at the largest marginal likelihood."""
-    num_inputs = points.shape[1]
-    scales = np.ones(num_inputs if num_inputs <= MOST_LENGTH_SCALES else 1)
-    kernel = ConstantKernel(1.0, (1e-4, 1e6)) * Matern(scales, (1e-2, 1e3), nu=SMOOTHNESS)
-    kernel += WhiteKernel(1e-6, (1e-12, 10.0))
     order = np.random.default_rng(FOLD_SEED).permutation(len(points))[:MOST_TUNING_DESIGNS]
+    processes = [
+        fit_kernel(start_kernel(points.shape[1], *start), points[order], target[order])
+        for start in STARTS
+    ]
+    best = max(processes, key=lambda process: process.model.log_marginal_likelihood_value_)
+    if len(order) == len(points):
+        return best
+    return fit_kernel(fixed(best.model.kernel_), points, target)
+
+
+def start_kernel(num_inputs: int, scale: float, noise: float) -> Kernel:
+    """A Matern kernel plus noise, for targets of unit variance."""
+    scales = np.full(num_inputs if num_inputs <= MOST_LENGTH_SCALES else 1, scale)
+    matern = Matern(scales, (1e-2, 1e3), nu=SMOOTHNESS)
+    return ConstantKernel(1.0, (1e-4, 1e6)) * matern + WhiteKernel(noise, (1e-12, 10.0))
+
+
+def fit_kernel(kernel: Kernel, points: Array, target: Array) -> GPR:
+    """EZyRB's process with this kernel, which is improved from where it is."""
+    process = GPR(kernel, optimization_restart=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a scale at its bound is an answer
-        process = GPR(kernel, optimization_restart=0)
-        process.fit(points[order], target[order])
-        if len(order) < len(points):
-            process = GPR(fixed(process.model.kernel_), optimization_restart=0)
-            process.fit(points, target)
+        process.fit(points, target)
     return process
 
 
-def fixed(kernel: Any) -> Any:
+def fixed(kernel: Kernel) -> Kernel:
     """The same kernel, with nothing left to be fitted."""
     names = [name for name in kernel.get_params() if name.endswith("_bounds")]
     return kernel.set_params(**dict.fromkeys(names, "fixed"))
@@ -148,7 +163,8 @@ def process_error(points: Array, folds: Folds) -> float:
         kernel = fixed(fit_process(points, target).model.kernel_)
         for held_out in folds.held_out:
             fitted = np.setdiff1d(np.arange(len(points)), held_out)
-            process = GPR(kernel, optimization_restart=0)
-            process.fit(points[fitted], target[fitted])
-            squared[held_out] += (np.ravel(process.predict(points[held_out])) - target[held_out]) ** 2
+            process = fit_kernel(kernel, points[fitted], target[fitted])
+            squared[held_out] += (
+                np.ravel(process.predict(points[held_out])) - target[held_out]
+            ) ** 2
     return float(np.mean(np.sqrt(squared) / folds.norms))

@@ -93,7 +93,8 @@ def _heat_pulse_images(_: Path) -> Content:
     designs = heat_pulse.sample_designs(seed=1)
     designs[:, heat_pulse.PARAMETERS.index("speed")] = heat_pulse.COMMON_SPEED
     pulses = [heat_pulse.initial_pulse(design, heat_pulse.NUM_CELLS) for design in designs]
-    return _pulse_content(designs, np.round(255 * np.float32(pulses)).astype(np.uint8))
+    levels = np.round(255 * np.stack(pulses).astype(np.float32))
+    return _pulse_content(designs, np.asarray(levels, dtype=np.uint8))
 
 
 def _pulse_content(
