@@ -29,7 +29,7 @@ MOST_TUNING_DESIGNS = 300  # for length scales and noise; predictions are from a
 NUM_COMPARED_MODES = 8
 SMOOTHNESS = 2.5
 # Length scale and noise that the search for the largest likelihood starts from. From one start it
-# often ends on a poor local maximum: errors of the heat pulse are a fifth larger then.
+# often ends on a poor local maximum: validation errors of heat_pulse are a fifth larger then.
 STARTS = ((0.3, 1e-6), (1.0, 1e-2))
 
 

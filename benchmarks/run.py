@@ -81,6 +81,7 @@ def measure_set(data_set: DataSet, options: argparse.Namespace) -> dict[str, Any
         "machine": machine(),
         "seeds": options.seeds,
         "environment": options.env or "default",
+        "parameters": dict(data_set.parameters),
         "project": [],
         "competition": {},
     }
