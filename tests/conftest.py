@@ -21,10 +21,12 @@ install_import_hook(
         "simulgen_pipeline.models.conditioner",
         "simulgen_pipeline.models.distributions",
         "simulgen_pipeline.models.layers",
+        "simulgen_pipeline.models.picture_networks",
         "simulgen_pipeline.models.vae",
         "simulgen_pipeline.training.field_augmentation",
         "simulgen_pipeline.training.losses",
         "simulgen_pipeline.training.objectives",
+        "simulgen_pipeline.training.picture_augmentation",
     ],
     "beartype.beartype",
 )

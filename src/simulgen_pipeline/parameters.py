@@ -10,6 +10,7 @@ from .data.config import DataConfig
 from .models.baselines import BaselineConfig
 from .pipelines.demo_data.config import DemoDataConfig
 from .pipelines.prediction.config import PredictionConfig
+from .pipelines.studies.config import StudiesConfig
 from .training.config import ConditionerConfig, EndToEndConfig, EngineConfig, VaeConfig
 
 
@@ -37,6 +38,7 @@ class Parameters(BaseModel):
     baselines: BaselineConfig
     prediction: PredictionConfig
     training: EngineConfig
+    studies: StudiesConfig
     plots: Annotated[Literal["show", "save", "off"], BeforeValidator(_off_is_a_word)]
     demo_data: DemoDataConfig
 

@@ -13,6 +13,7 @@ from .pipelines.data_preparation import pipeline as data_preparation
 from .pipelines.demo_data import pipeline as demo_data
 from .pipelines.evaluation import pipeline as evaluation
 from .pipelines.prediction import pipeline as prediction
+from .pipelines.studies import pipeline as studies
 from .pipelines.vae_training import pipeline as vae_training
 
 
@@ -37,5 +38,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "conditioner_only": on_trained_vae + conditioner,
         "end_to_end": on_trained_vae + end_to_end,
         "predict": prediction.create_pipeline(),
+        "repeated_splits": ingestion + studies.create_repeated_splits(),
+        "learning_curve": ingestion + studies.create_learning_curve(),
         "__default__": full_vae,
     }

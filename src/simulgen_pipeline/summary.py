@@ -20,11 +20,20 @@ def summarise(catalog: DataCatalog, truth: Path | None) -> str:
     the newest predictions.
 
     Raises:
-        DataError: the true fields do not fit the predictions.
+        DataError: there are no results, or the true fields do not fit the predictions.
     """
+    if not catalog.exists("metrics"):
+        raise DataError(
+            "There are no results yet. Train a surrogate first: kedro run --pipeline=full_vae."
+        )
     metrics = catalog.load("metrics")
     sections = [_error_table(metrics)]
     if truth is not None:
+        if not catalog.exists("predictions"):
+            raise DataError(
+                "There are no predictions yet to compare. Predict first: kedro run "
+                "--pipeline=predict."
+            )
         sections.append(_against_truth(catalog.load("predictions"), truth))
     sections.append(_places(catalog))
     return "\n\n".join(sections)
@@ -43,6 +52,9 @@ def _error_table(metrics: dict[str, Any]) -> str:
     for name, by_part in rows.items():
         cells = (_mean_and_worst(by_part.get(part, {})) for part in parts)
         lines.append(f"{name:<20}" + "".join(f"{cell:>20}" for cell in cells))
+    limits = metrics.get("baseline_limits_reached")
+    if limits:
+        lines.append(f"The baselines could do with more than baselines.{', '.join(limits)} allows.")
     lines.append(f"Best on the validation designs: {metrics['champion']}")
     for part, figures in metrics.get("uncertainty", {}).items():
         if "coverage_90" in figures:

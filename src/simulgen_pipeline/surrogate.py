@@ -19,15 +19,14 @@ from .data.designs import read_designs
 from .data.errors import DataError
 from .data.fields import BLOCK_BYTES, FieldMetadata
 from .data.scaling import DesignScaler
+from .evaluation.calibration import UNSHAPED, SpreadShape
 from .models.baselines import Baselines
 from .models.trained import TrainedConditioner, TrainedVae
 
+Float = NDArray[np.floating[Any]]
 Model = Literal["vae", "pod_rbf", "pod_gpr", "champion"]
 VAE: Final = "vae"
 CHAMPION: Final = "champion"
-
-# Smallest spread of the VAE's prediction before calibration, relative to the field's own size.
-SMALLEST_SPREAD = 1e-4
 
 
 class Prediction(NamedTuple):
@@ -45,6 +44,7 @@ class Surrogate:
         metadata: name, units, mesh and times of the field.
         factors: by model, what its own spread is multiplied with so that 90% intervals hold on the
             validation designs; 1 before calibration.
+        shape: how the VAE's spread is distributed over a design's field.
         champion: the model with the smallest error on the validation designs.
     """
 
@@ -56,8 +56,10 @@ class Surrogate:
         metadata: FieldMetadata,
         factors: dict[str, float] | None = None,
         champion: str = VAE,
+        shape: SpreadShape = UNSHAPED,
     ) -> None:
         self.vae, self.conditioner, self.baselines = vae, conditioner, baselines
+        self.shape = shape
         self.metadata, self.champion = metadata, champion
         self.factors = factors or dict.fromkeys(self.models, 1.0)
 
@@ -76,16 +78,16 @@ class Surrogate:
         return (VAE, *self.baselines.names)
 
     def predict(
-        self, designs: pd.DataFrame | NDArray[Any] | Sequence[Any] | Path, model: Model = VAE
+        self, designs: pd.DataFrame | NDArray[Any] | Sequence[Any] | str | Path, model: Model = VAE
     ) -> Prediction:
         """Predict the fields of designs.
 
         Args:
             designs: if it was trained on parameters, a table whose columns are matched by name
                 (others, such as an id, are ignored), or an array (n, P) with the parameters in the
-                order of training. If it was trained on pictures, a folder of them, a sequence of
+                order of training. If it was trained on pictures, a sequence of
                 files or Pillow images, or an array (n, height, width) or (n, height, width, 3) of
-                levels from 0 to 255 (uint8).
+                levels from 0 to 255 (uint8). Or the path of a CSV file or a folder of pictures.
             model: `vae`, a baseline, or `champion` for the best on the validation designs.
 
         Raises:
@@ -95,12 +97,12 @@ class Surrogate:
         return self.predict_inputs(self.inputs(designs), model)
 
     def inputs(
-        self, designs: pd.DataFrame | NDArray[Any] | Sequence[Any] | Path, warn: bool = True
+        self, designs: pd.DataFrame | NDArray[Any] | Sequence[Any] | str | Path, warn: bool = True
     ) -> DesignInputs:
         """Designs as the models take them; arguments and errors are those of `predict`."""
         scaler = self.vae.design_scaler
-        if isinstance(designs, Path):
-            designs = read_designs(designs)
+        if isinstance(designs, str | Path):
+            designs = read_designs(Path(designs))
         if isinstance(scaler, DesignScaler):
             return scaler.inputs(_as_table_or_array(designs), warn)
         return scaler.inputs(designs, warn)
@@ -148,10 +150,12 @@ class Surrogate:
             np.asarray(self.factors[model] * std, dtype=np.float32),
         )
 
-    def _predict_vae(
-        self, designs: DesignInputs
-    ) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
-        """Mean over the members' fields, and their standard deviation."""
+    def _predict_vae(self, designs: DesignInputs) -> tuple[Float, Float]:
+        mean, variance = self.members_moments(designs)
+        return mean, self.shape.spread(mean, variance)
+
+    def members_moments(self, designs: DesignInputs) -> tuple[Float, Float]:
+        """Mean and variance (n, T, M) of the fields of the VAE's conditioner's members."""
         members = [
             self.conditioner.decode(latents, self.vae)
             for latents in self.conditioner.latents(designs, self.vae)
@@ -161,9 +165,7 @@ class Surrogate:
         mean = lift(mean_channels)
         centre = lift(np.zeros_like(mean_channels[:1, :1]))
         squares = [np.square(lift(member - mean_channels) - centre) for member in members]
-        variance = np.sum(squares, axis=0) / max(1, len(members) - 1)
-        size = np.sqrt(np.mean(np.square(mean), axis=(1, 2), keepdims=True))
-        return mean, np.sqrt(variance + np.square(SMALLEST_SPREAD * size))
+        return mean, np.sum(squares, axis=0) / max(1, len(members) - 1)
 
     def config(self) -> Config:
         return {
@@ -171,6 +173,7 @@ class Surrogate:
             "conditioner": self.conditioner.config(),
             "baselines": self.baselines.config(),
             "factors": self.factors,
+            "shape": self.shape._asdict(),
             "champion": self.champion,
             "field": {
                 "name": self.metadata.name,
@@ -201,6 +204,7 @@ class Surrogate:
             FieldMetadata(**{**config["field"], **part_of(state, "field")}),
             config["factors"],
             config["champion"],
+            SpreadShape(**config["shape"]),
         )
 
 

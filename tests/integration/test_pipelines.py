@@ -141,6 +141,16 @@ def test_manifest_names_every_version(project: Project) -> None:
     assert manifest["parameters"]["vae"]["training"]["num_epochs"] == 8
 
 
+def test_the_same_seed_gives_the_same_metrics(project: Project, tmp_path: Path) -> None:
+    again = Project(tmp_path)
+    raw = project.folder / "data/01_raw"
+    files = f"simulations={raw / 'simulations.h5'},designs={raw / 'designs.csv'}"
+    again.kedro("run", "--pipelines=full_vae", "--env=smoke", f"--params={files}")
+    first = project.versions("data/08_reporting/metrics.json")[0]
+    path = project.folder / f"data/08_reporting/metrics.json/{first}/metrics.json"
+    assert again.json("data/08_reporting/metrics.json") == json.loads(path.read_text())
+
+
 def test_conditioner_only_trains_no_vae(project: Project) -> None:
     before = project.versions("data/06_models/vae")
     output = project.kedro("run", "--pipelines=conditioner_only", "--env=smoke")
@@ -172,6 +182,46 @@ def test_end_to_end_tunes_a_decoder_of_its_own_and_leaves_the_vae(project: Proje
     assert not torch.equal(own["out.weight"], known["out.weight"])
     predictions = project.json("data/08_reporting/metrics.json")["prediction"]
     assert predictions["test"].keys() == ERRORS
+
+
+def test_repeated_splits_test_every_design_once(project: Project) -> None:
+    output = project.kedro("run", "--pipelines=repeated_splits", "--env=smoke")
+    assert "repeated_splits, training 2 of 2: fold_2, 16 designs" in output
+    report = project.json("data/08_reporting/repeated_splits.json")
+    assert [fold["num_designs"]["test"] for fold in report["folds"]] == [20, 20]
+    table = pd.read_csv(project.newest("data/08_reporting/repeated_splits_errors.csv"))
+    designs = pd.read_csv(project.folder / "data/01_raw/designs.csv")
+    assert table["id"].tolist() == designs["id"].tolist()
+    assert table["fold"].value_counts().to_dict() == {1: 20, 2: 20}
+    for number, fold in enumerate(report["folds"], start=1):
+        errors = table[table["fold"] == number]["vae"]
+        expected = fold["prediction"]["test"]
+        assert errors.mean() == pytest.approx(expected["relative_l2_mean"], rel=1e-9)
+        assert errors.max() == pytest.approx(expected["relative_l2_max"], rel=1e-9)
+        assert 0 < fold["uncertainty"]["test"]["coverage_90"] <= 1
+    summary = report["summary"]
+    assert summary["relative_l2"]["vae"]["mean"] == pytest.approx(table["vae"].mean(), rel=1e-9)
+    assert sum(summary["champion"].values()) == 2
+    assert project.newest("data/08_reporting/plot_repeated_splits.png").exists()
+    assert list((project.folder / "data/06_models/_work").iterdir()) == []
+
+
+def test_learning_curve_ends_with_what_full_vae_measures(project: Project) -> None:
+    project.kedro("run", "--pipelines=learning_curve", "--env=smoke")
+    report = project.json("data/08_reporting/learning_curve.json")
+    assert (report["part"], report["num_designs"]) == ("test", 8)
+    assert [size["num_designs"] for size in report["sizes"]] == [14, 28]
+    assert "Too few sizes" in report["answer"]
+    folder = project.folder / "data/08_reporting/metrics.json"
+    first = folder / project.versions("data/08_reporting/metrics.json")[0] / "metrics.json"
+    metrics, last = json.loads(first.read_text()), report["sizes"][-1]
+    assert last["champion"] == metrics["champion"]
+    for kind in ("reconstruction", "prediction"):
+        assert last[kind] == pytest.approx(metrics[kind]["test"], rel=1e-6)
+    for name, errors in last["baselines"].items():
+        assert errors == pytest.approx(metrics["baselines"][name]["test"], rel=1e-6)
+    assert project.newest("data/08_reporting/plot_learning_curve.png").exists()
+    assert list((project.folder / "data/06_models/_work").iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["mlp", "cnn", "vit"])
@@ -329,6 +379,12 @@ def test_a_missing_file_is_one_clear_error(project: Project) -> None:
     assert "There are no simulations at" in output
     assert "nowhere.h5" in output
     assert "Traceback" not in output
+
+
+def test_summary_says_what_is_missing(tmp_path: Path) -> None:
+    output = Project(tmp_path).kedro("summary", fails=True)
+    assert "There are no results yet" in output
+    assert "kedro run --pipeline=full_vae" in output
 
 
 def test_summary_compares_with_the_truth(project: Project) -> None:

@@ -53,7 +53,7 @@ def prepared(pulse: SimpleNamespace, write_pulse: Callable[..., Path], tmp_path:
     return SimpleNamespace(
         channels=open_fields(tmp_path / "channels.h5"),
         table=pulse.designs,
-        designs=design_scaler.transform(pulse.designs),
+        designs=design_scaler.inputs(pulse.designs),
         split=split,
         representation=representation,
         design_scaler=design_scaler,
@@ -89,6 +89,28 @@ def test_the_same_seed_gives_the_same_bits_and_another_one_does_not(prepared: An
     assert history["epoch"].tolist() == list(range(1, 10))
     for column in ("reconstruction", "kl_main", "kl_level_1", "learning_rate", "gradient_norm"):
         assert np.isfinite(history[column].iloc[:6]).all()
+
+
+@pytest.mark.parametrize("preset", [1, 2, 3, 4, 5])
+def test_every_preset_trains_as_it_is_but_for_its_length(prepared: Any, preset: int) -> None:
+    config = VaeConfig(preset=preset, training={"num_epochs": 2}, encoder_epochs=0.5)  # type: ignore[arg-type]
+    vae, history = fit_vae(
+        prepared.channels,
+        prepared.table,
+        prepared.split,
+        prepared.representation,
+        prepared.design_scaler,
+        config,
+        EngineConfig(),
+        "auto",
+        prepared.work,
+        prepared.logs,
+    )
+    assert vae.network.architecture.filters == config.filters
+    assert np.isfinite(history[["loss", "gradient_norm"]]).all(axis=None)
+    decoded = vae.decode(vae.encode(prepared.channels.read([0, 1])))
+    assert decoded.shape == (2, *prepared.channels.shape[1:])
+    assert np.isfinite(decoded).all()
 
 
 def test_two_processes_give_what_one_gives(prepared: Any) -> None:

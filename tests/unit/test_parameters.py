@@ -19,6 +19,7 @@ COMPLETE: dict[str, Any] = {
     "baselines": {},
     "prediction": {},
     "training": {},
+    "studies": {},
     "plots": "save",
     "demo_data": {},
 }
@@ -52,6 +53,8 @@ def test_complete_parameters_are_accepted() -> None:
         ({"vae": {"kl_annealing": {"start": 0.9, "end": 0.1}}}, "got 0.9 and 0.1"),
         ({"data": {"split": {"validation": 0.6, "test": 0.6}}}, "got 0.6 + 0.6"),
         ({"plots": "never"}, "- plots:"),
+        ({"studies": {"num_fold": 3}}, "- studies.num_fold: there is no such parameter"),
+        ({"studies": {"fractions": [1.0, 0.5]}}, "must grow, got [1.0, 0.5]"),
         ({"training": {"num_nodes": 2}}, "several machines is not there yet"),
     ],
 )

@@ -164,9 +164,12 @@ def match_designs(
     has_ids = table.index.name == ID_COLUMN
     is_named = design_ids is not None and not table.index.isin(design_ids).any()
     if PICTURE_COLUMN in table and is_named:  # files have names that need not be ids
-        logger.info(
-            "No picture of %s has the id of a simulation: they are matched in natural order",
+        logger.warning(
+            "No picture of %s has the id of a simulation ('%s' is the first picture, '%s' the "
+            "first id): they are matched in natural order.",
             designs,
+            table.index[0],
+            next(iter(design_ids or ())),
         )
         has_ids = False
     if has_ids and design_ids is not None:

@@ -51,7 +51,7 @@ def split_designs(design_ids: Sequence[str], config: SplitConfig) -> Split:
         validation=tuple(sorted(order[num_test : num_test + num_validation])),
         train=tuple(sorted(order[num_test + num_validation :])),
     )
-    return _checked(split, f"data.split of {num_designs} designs")
+    return check_split(split, f"data.split of {num_designs} designs")
 
 
 def _read_split(path: Path, design_ids: Sequence[str]) -> Split:
@@ -72,7 +72,7 @@ def _read_split(path: Path, design_ids: Sequence[str]) -> Split:
             f'{path} (data.split.file): {e}. Expected {{"train": [...], "validation": [...], '
             f'"test": [...]}} of row numbers from 0 to {len(design_ids) - 1}, or of ids.'
         ) from e
-    return _checked(split, str(path))
+    return check_split(split, str(path))
 
 
 def _row(entry: object, position: dict[str, int]) -> int:
@@ -86,7 +86,14 @@ def _row(entry: object, position: dict[str, int]) -> int:
     return entry
 
 
-def _checked(split: Split, source: str) -> Split:
+def check_split(
+    split: Split, source: str, remedy: str = "add simulations, or lower data.split.test"
+) -> Split:
+    """The split itself, if training is possible with it.
+
+    Raises:
+        DataError: a design is in two parts, or a part that training needs has too few.
+    """
     counts = Counter([*split.train, *split.validation, *split.test])
     repeated = sorted(row for row, count in counts.items() if count > 1)
     if repeated:
@@ -94,7 +101,6 @@ def _checked(split: Split, source: str) -> Split:
     if len(split.train) < 3 or not split.validation:
         raise DataError(
             f"{source}: {len(split.train)} designs for training and {len(split.validation)} for "
-            f"validation are too few. Expected at least 3 and 1: add simulations, or lower "
-            f"data.split.test."
+            f"validation are too few. Expected at least 3 and 1: {remedy}."
         )
     return split

@@ -67,7 +67,9 @@ class Conditioner(nn.Module):
         )
 
     def forward(
-        self, features: Float[Tensor, "B P"], pictures: UInt8[Tensor, "B C S S"] | None = None
+        self,
+        features: Float[Tensor, "B P"],
+        pictures: UInt8[Tensor, "B C S S"] | Float[Tensor, "B C S S"] | None = None,
     ) -> list[Posterior]:
         """Each member's posterior for the designs; pictures have levels from 0 to 255."""
         if self.reader is not None:

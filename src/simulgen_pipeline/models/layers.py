@@ -118,6 +118,7 @@ class ResidualMlp(nn.Module):
         self, num_in: int, num_out: int, filters: Sequence[int], dropout: float = 0.0
     ) -> None:
         super().__init__()
+        self.widths = (num_in, *filters, num_out)
         self.first = nn.Linear(num_in, filters[0])
         widths = list(zip((filters[0], *filters), filters, strict=False))
         self.blocks = nn.ModuleList(_mlp_block(a, b, dropout) for a, b in widths)

@@ -42,10 +42,10 @@ def scale_levels(pictures: Pictures) -> Float[Tensor, "B C S S"]:
 class GridHead(nn.Module):
     """From a feature map to a vector: few features per position, flattened, and a linear layer.
 
-    Where something is in the picture matters, so the positions are kept apart. With 160 pictures of
-    a pulse and an inclusion (32 x 32) the CNN told their places and the pulse's width to 0.04 of
-    the half range by this head, to 0.06 with all 256 features flattened, which has six times the
-    weights to fit, and to 0.31 with the features averaged over the picture.
+    Where something is in the picture matters, so the positions are kept apart. After 200 steps with
+    160 pictures of a pulse and an inclusion (32 x 32) the CNN told their places and the pulse's
+    width in unseen pictures to 0.05 of the half range by this head, to 0.06 with all 256 features
+    flattened, and to 0.31 with the features averaged over the picture (two seeds each).
     """
 
     def __init__(self, num_features: int, side: int, num_out: int, dropout: float) -> None:
@@ -74,8 +74,8 @@ class ChannelAttention(nn.Module):
         self.excite = nn.Linear(num_hidden, num_features)
 
     def forward(self, x: Float[Tensor, "B F G G"]) -> Float[Tensor, "B F G G"]:
-        weights = self.excite(F.silu(self.squeeze(x.mean(dim=(2, 3))))).sigmoid()
-        return x * weights[:, :, None, None]
+        weights: Tensor = self.excite(F.silu(self.squeeze(x.mean(dim=(2, 3)))))
+        return x * weights.sigmoid()[:, :, None, None]
 
 
 class SpatialAttention(nn.Module):

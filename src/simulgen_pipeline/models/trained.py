@@ -20,6 +20,7 @@ from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.split import Split
 
 from .conditioner import Conditioner, ConditionerArchitecture
+from .layers import ResidualMlp
 from .vae import Decoder, HierarchicalVae, Latents, VaeArchitecture
 
 # Designs that pass through a network at a time.
@@ -48,6 +49,8 @@ class TrainedVae:
 
     Attributes:
         network: encoder and decoder.
+        design_posterior: network from scaled features of designs to their posterior that the
+            decoder was trained with; None if it was trained with the encoder's.
         representation: physical fields to channels and back.
         design_scaler: of the designs that it was trained with.
         split: the designs of each part.
@@ -57,6 +60,7 @@ class TrainedVae:
     def __init__(
         self,
         network: HierarchicalVae,
+        design_posterior: ResidualMlp | None,
         representation: FieldRepresentation,
         design_scaler: AnyDesignScaler,
         split: Split,
@@ -64,6 +68,9 @@ class TrainedVae:
         design_fingerprint: str,
     ) -> None:
         self.network = network.eval().requires_grad_(False)
+        self.design_posterior = None
+        if design_posterior is not None:
+            self.design_posterior = design_posterior.eval().requires_grad_(False)
         self.representation, self.design_scaler = representation, design_scaler
         self.split = split
         self.fingerprint, self.design_fingerprint = fingerprint, design_fingerprint
@@ -81,8 +88,10 @@ class TrainedVae:
         return _decoded(self.network.decoder, latents)
 
     def config(self) -> Config:
+        posterior = self.design_posterior
         return {
             "architecture": self.network.architecture.model_dump(mode="json"),
+            "design_posterior": None if posterior is None else list(posterior.widths),
             "representation": self.representation.config(),
             "design_scaler": self.design_scaler.config(),
             "split": self.split.model_dump(mode="json"),
@@ -94,14 +103,23 @@ class TrainedVae:
         parts = join_states(
             {"representation": self.representation, "design_scaler": self.design_scaler}
         )
-        return parts | _weights(self.network)
+        parts |= _weights(self.network)
+        if self.design_posterior is not None:
+            parts |= {f"posterior/{n}": v for n, v in _weights(self.design_posterior).items()}
+        return parts
 
     @classmethod
     def from_state(cls, config: Config, state: State) -> Self:
         network = HierarchicalVae(VaeArchitecture.model_validate(config["architecture"]))
         _load_weights(network, state)
+        design_posterior = None
+        if config["design_posterior"] is not None:
+            num_in, *filters, num_out = config["design_posterior"]
+            design_posterior = ResidualMlp(num_in, num_out, filters)
+            _load_weights(design_posterior, part_of(state, "posterior"))
         return cls(
             network,
+            design_posterior,
             FieldRepresentation.from_state(
                 config["representation"], part_of(state, "representation")
             ),

@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
+from .field_augmentation import FieldAugmentation
+from .picture_augmentation import PictureAugmentation
+
 Loss = Literal["mse", "mae", "smooth_l1", "huber"]
 
 # The fewest epochs that `num_epochs: auto` makes of its steps.
@@ -121,6 +124,11 @@ PRESETS: dict[int, dict[str, Any]] = {
         "posterior": "field",
         "relative_loss": False,
         "reconstruction_weight": 1e6,
+        "augmentation": {
+            "noise_probability": 0.5,
+            "scaling_probability": 0.5,
+            "mixup_probability": 0.5,
+        },
         "training": {
             "num_epochs": 10002,
             "batch_size": 16,
@@ -167,6 +175,7 @@ class VaeConfig(_Frozen):
         1e5, gt=0, description="weight of the reconstruction against the KL terms (alpha)"
     )
     kl_annealing: KlAnnealing = KlAnnealing()
+    augmentation: FieldAugmentation = FieldAugmentation()
     training: OptimisationConfig = OptimisationConfig()
 
     @model_validator(mode="before")
@@ -235,11 +244,17 @@ class ConditionerConfig(_Frozen):
     num_layers: PositiveInt = Field(2, description="layers of the vit")
     num_heads: PositiveInt = Field(4, description="attention heads of the vit")
     dropout: float = Field(0.0, ge=0, lt=1)
+    augmentation: PictureAugmentation = PictureAugmentation()
     num_members: int = Field(
         3, ge=2, description="networks of the ensemble, whose disagreement is the spread"
     )
     latent_weight: float = Field(
         0.1, ge=0, description="weight of the error in latents beside that of the decoded field"
+    )
+    teacher_weight: float = Field(
+        1.0,
+        ge=0,
+        description="weight of the difference from the VAE's own posterior given sampled designs",
     )
     training: ConditionerOptimisation = ConditionerOptimisation()
 
@@ -260,8 +275,8 @@ class ConditionerConfig(_Frozen):
 class EndToEndOptimisation(OptimisationConfig):
     """The same for conditioner and decoder together, which are both trained already."""
 
-    auto_steps: int = Field(1500, ge=1, description="optimizer steps that auto aims at")
-    learning_rate: float = Field(1e-3, gt=0, description="the highest, after warm-up")
+    auto_steps: int = Field(500, ge=1, description="optimizer steps that auto aims at")
+    learning_rate: float = Field(1e-4, gt=0, description="the highest, after warm-up")
 
 
 class EndToEndConfig(_Frozen):

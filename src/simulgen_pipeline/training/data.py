@@ -56,6 +56,11 @@ class TrainingData:
         if memory == "preload":
             self._preloaded = self._read(range(fields.shape[0])).to(device)
 
+    @property
+    def num_channels(self) -> int:
+        """C."""
+        return self.fields.shape[2]
+
     def batch(self, rows: Sequence[int]) -> Batch:
         """The designs of some rows."""
         index = torch.tensor(rows, dtype=torch.long, device=self.device)

@@ -13,6 +13,9 @@ import torch
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
+# Channels of the field from which on it is taken as rough.
+FEWEST_ROUGH_CHANNELS = 64
+
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -27,7 +30,7 @@ def choose_backend(device: torch.device) -> str:
 
 
 def choose_num_processes(requested: Literal["auto"] | int) -> int:
-    """Processes on this machine: one per GPU, or one that uses all cores of a CPU."""
+    """Processes on this machine: one per GPU, or one that uses a CPU's cores but one."""
     if requested != "auto":
         return requested
     return max(1, torch.cuda.device_count())
@@ -46,10 +49,17 @@ def thread_environment(num_processes: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(num_threads), "GOMP_SPINCOUNT": "10000"}
 
 
-def choose_precision(precision: Precision, device: torch.device) -> torch.dtype:
-    """The type of matrix products; `auto` is bfloat16 where the hardware multiplies it fast."""
+def choose_precision(precision: Precision, device: torch.device, num_channels: int) -> torch.dtype:
+    """The type of matrix products.
+
+    `auto` is bfloat16 where the hardware multiplies it fast and fields are rough. Smooth ones,
+    which few POD modes describe, can be told more accurately than bfloat16 resolves (measured with
+    51 modes: errors of unseen designs were 10% smaller in float32).
+    """
     if precision != "auto":
         return _TYPES[precision]
+    if num_channels < FEWEST_ROUGH_CHANNELS:
+        return torch.float32
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     fast = torch.cpu.get_capabilities().get("amx_bf16", False)

@@ -23,6 +23,7 @@ from simulgen_pipeline.data.pictures import PictureScaler
 from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.conditioner import Conditioner, ConditionerArchitecture
+from simulgen_pipeline.models.layers import ResidualMlp
 from simulgen_pipeline.models.trained import LatentArrays, TrainedConditioner, TrainedVae
 from simulgen_pipeline.models.vae import Decoder, HierarchicalVae, VaeArchitecture
 
@@ -87,8 +88,14 @@ def fit_vae(
     trained = train(job, arrays, work_folder)
     network = HierarchicalVae(architecture)
     network.load_state_dict(_part(trained, "vae."))
+    design_posterior = None
+    if config.posterior == "design":
+        num_features = designs.features.shape[1]
+        design_posterior = ResidualMlp(num_features, 2 * architecture.num_latents, DESIGN_FILTERS)
+        design_posterior.load_state_dict(_part(trained, "design_posterior."))
     vae = TrainedVae(
         network,
+        design_posterior,
         representation,
         design_scaler,
         split,
@@ -130,6 +137,8 @@ def fit_conditioner(
         architecture=vae.network.architecture,
         engine=engine,
         config=config,
+        mix_designs=isinstance(vae.design_scaler, PictureScaler),
+        design_filters=DESIGN_FILTERS,
         end_to_end=end_to_end,
         conditioner=architecture,
         log_folder=_run_folder(log_folder, "conditioner"),
@@ -142,6 +151,9 @@ def fit_conditioner(
     arrays["main"], arrays["hierarchical"] = (torch.from_numpy(part) for part in latents)
     weights = vae.network.state_dict()
     arrays |= {f"vae.{name}": value for name, value in weights.items()}
+    if vae.design_posterior is not None:
+        weights = vae.design_posterior.state_dict()
+        arrays |= {f"design_posterior.{name}": value for name, value in weights.items()}
     trained = train(job, arrays, work_folder)
     network = Conditioner(architecture, vae.network.architecture)
     network.load_state_dict(_part(trained, "conditioner."))

@@ -19,7 +19,7 @@ from simulgen_pipeline.models.vae import VaeArchitecture
 from .config import ConditionerConfig, EndToEndConfig, EngineConfig, VaeConfig
 
 # To be raised when the code of training gives other results for the same job.
-RECIPE = 1
+RECIPE = 2
 
 JOB_FILE = "job.json"
 ARRAYS_FILE = "arrays.safetensors"
@@ -36,6 +36,8 @@ class _Job(BaseModel):
     memory: Literal["auto", "preload", "lazy"]
     split: Split
     architecture: VaeArchitecture
+    mix_designs: bool = Field(description="sample mixtures of designs, not the box they lie in")
+    design_filters: tuple[int, ...] = Field(description="widths of the posterior given the design")
     engine: EngineConfig
     log_folder: Path = Field(description="folder of TensorBoard events")
 
@@ -45,13 +47,12 @@ class VaeJob(_Job):
 
     name: Literal["vae"] = "vae"
     config: VaeConfig
-    mix_designs: bool = Field(description="sample mixtures of designs, not the box they lie in")
-    design_filters: tuple[int, ...] = Field(description="widths of the posterior given the design")
 
 
 class ConditionerJob(_Job):
     """Train a conditioner. Arrays: `designs`, `norms`, the latents `main` (N, Z) and `hierarchical`
-    (N, L - 1, H), the VAE's weights prefixed with `vae.`, for networks that see pictures `pictures`
+    (N, L - 1, H), the VAE's weights prefixed with `vae.`, those of its posterior given the
+    design, if it has one, with `design_posterior.`, for networks that see pictures `pictures`
     (N, C, S, S) and, to lift errors, `lift` (C, M)."""
 
     name: Literal["conditioner"] = "conditioner"

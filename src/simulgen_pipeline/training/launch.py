@@ -33,6 +33,8 @@ from .worker import ERROR_FILE, LOG_MARK
 logger = logging.getLogger(__name__)
 
 LOCK_FILE = ".lock"
+# What trains many models in one folder puts this file there when all of them are done.
+FINISHED_FILE = "finished"
 # Seconds that processes get to end by themselves before they are killed.
 GRACE = 10.0
 # Lines of unmarked output kept for an error.
@@ -59,25 +61,40 @@ def train(job: Job, arrays: Arrays, work_folder: Path) -> Trained:
     num_processes = choose_num_processes(job.engine.num_processes)
     key = job_key(job, arrays, open_fields(job.fields), num_processes)
     folder = work_folder / f"{job.name}-{key}"
+    with locked(folder, job.name):
+        if not (folder / WEIGHTS_FILE).exists():
+            write_job(folder, job, arrays)
+            _run(folder, job.engine, num_processes)
+        else:
+            logger.info("%s: taken from %s, where it was trained to the end", job.name, folder)
+        return _result(folder)
+
+
+@contextmanager
+def locked(folder: Path, name: str) -> Iterator[None]:
+    """Make a work folder and keep other runs out of it.
+
+    Raises:
+        TrainingError: another run is in it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_FILE)
     try:
-        with FileLock(folder / LOCK_FILE, timeout=0):
-            if not (folder / WEIGHTS_FILE).exists():
-                write_job(folder, job, arrays)
-                _run(folder, job.engine, num_processes)
-            else:
-                logger.info("%s: taken from %s, where it was trained to the end", job.name, folder)
-            return _result(folder)
+        lock.acquire(timeout=0)
     except Timeout as error:
         raise TrainingError(
-            f"Another run is training the same {job.name} in {folder}. Wait for it or stop it."
+            f"Another run is training the same {name} in {folder}. Wait for it or stop it."
         ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def clear_finished(work_folder: Path) -> None:
     """Remove the folders of trainings that have ended and whose results are saved elsewhere."""
     for folder in sorted(path for path in work_folder.glob("*") if path.is_dir()):
-        if not (folder / WEIGHTS_FILE).exists():
+        if not any((folder / name).exists() for name in (WEIGHTS_FILE, FINISHED_FILE)):
             logger.info(
                 "%s holds an unfinished training: its command goes on, or remove it", folder
             )

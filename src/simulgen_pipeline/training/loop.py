@@ -59,7 +59,7 @@ class Trainer:
     ) -> None:
         self.data, self.split, self.config, self.world = data, split, optimisation, world
         self.checkpoints, self.progress, self.seed = checkpoints, progress, engine.seed
-        self.precision = choose_precision(engine.precision, world.device)
+        self.precision = choose_precision(engine.precision, world.device, data.num_channels)
         self.objective = objective.to(world.device)
         self.wrapped = world.wrap(self.objective)
         self.parameters = [p for p in self.objective.parameters() if p.requires_grad]
@@ -128,6 +128,9 @@ class Trainer:
         # A process with no design left takes one along without weight, to join the reduction.
         weight, mine = (1.0, mine) if len(mine) else (0.0, np.array([0]))
         batch = self.data.batch(batch_rows[mine].tolist())
+        if self.objective.needs_partners:
+            partners = np.roll(batch_rows, -1)[mine]  # the next design of the whole batch
+            batch = batch._replace(partners=self.data.batch(partners.tolist()).fields)
         with autocast(self.world.device, self.precision):
             terms: Terms = self.wrapped(batch, noise[mine].to(self.world.device), step / num_steps)
         sums = {
@@ -173,7 +176,9 @@ class Trainer:
         sums: dict[str, Tensor] = {}
         for start in range(0, max(len(mine), 1), size):
             rows = mine[start : start + size] or self.split.validation[:1]
-            for name, value in objective.validate(self.data.batch(rows)).items():
+            with autocast(self.world.device, self.precision):
+                figures = objective.validate(self.data.batch(rows))
+            for name, value in figures.items():
                 weighted = value.sum() * (1.0 if mine else 0.0)
                 sums[name] = sums.get(name, torch.zeros_like(weighted)) + weighted
         total = self.world.sum(torch.stack(list(sums.values())))

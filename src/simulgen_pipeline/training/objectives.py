@@ -30,7 +30,9 @@ from simulgen_pipeline.models.vae import (
 )
 
 from .config import Loss, VaeConfig
+from .field_augmentation import FieldAugmentation, augment, corrupt
 from .losses import reconstruction_loss, squared_relative_error
+from .picture_augmentation import NUM_NOISE_COLUMNS, PictureAugmentation, augment_pictures
 from .schedule import kl_weight
 
 # Sampled designs reach this far beyond the training range [-1, 1].
@@ -45,19 +47,21 @@ Terms = dict[str, Tensor]
 
 class Batch(NamedTuple):
     """Some designs: channels (B, T, C), scaled features (B, P), norms (B,), latents or None, levels
-    of pictures or None."""
+    of pictures or None, and channels (B, T, C) of other designs to mix with or None."""
 
     fields: Tensor
     designs: Tensor
     norms: Tensor
     latents: Latents | None = None
     pictures: Tensor | None = None
+    partners: Tensor | None = None
 
 
 class Objective(Protocol):
     """What the training loop needs of an objective beside being an `nn.Module`."""
 
     noise_size: int
+    needs_partners: bool
 
     def __call__(self, batch: Batch, noise: Tensor, progress: float) -> Terms: ...
 
@@ -81,14 +85,21 @@ class EvidenceObjective(nn.Module):
     ) -> None:
         super().__init__()
         self.decoder, self.posterior, self.config = decoder, posterior, config
-        self.noise_size = decoder.architecture.num_latents
+        # A posterior given the design knows nothing of what was done to its field.
+        infers_from_field = isinstance(posterior, Encoder)
+        self.augmentation = config.augmentation if infers_from_field else FieldAugmentation()
+        self.needs_partners = self.augmentation.mixup_probability > 0
+        self.noise_size = decoder.architecture.num_latents + self.augmentation.noise_size
         self.lift: Tensor | None
         self.register_buffer("lift", lift, persistent=False)
 
     def forward(self, batch: Batch, noise: Float[Tensor, "B Q"], progress: float) -> Terms:
-        posterior, c = self._infer(batch), self.config
-        relative = posterior.sample(_as_latents(noise, self.decoder.architecture))
-        error = self.decoder(self.decoder.latents(relative)) - batch.fields
+        num_latents, c = self.decoder.architecture.num_latents, self.config
+        latent_noise, field_noise = noise.tensor_split([num_latents], dim=-1)
+        seen, target = augment(batch.fields, batch.partners, field_noise, self.augmentation)
+        posterior = self._infer(batch._replace(fields=seen))
+        relative = posterior.sample(_as_latents(latent_noise, self.decoder.architecture))
+        error = self.decoder(self.decoder.latents(relative)) - target
         reconstruction = reconstruction_loss(error, batch.norms, c.loss, c.relative_loss, self.lift)
         kl, beta = posterior.kl(), kl_weight(progress, c.kl_annealing)
         loss = reconstruction + beta / c.reconstruction_weight * torch.stack(kl).sum(dim=0)
@@ -116,15 +127,43 @@ class EvidenceObjective(nn.Module):
         return {name: error, "score": error}
 
 
+class DesignSampler(nn.Module):
+    """Draws designs like those of training.
+
+    Parameters are sampled in the box of the training designs. Pictures have no box: their features
+    are mixtures of those of two training designs, and a little noise.
+    """
+
+    def __init__(self, training_designs: Float[Tensor, "N P"], mix: bool) -> None:
+        super().__init__()
+        self.mix = mix
+        self.training_designs: Tensor
+        self.register_buffer("training_designs", training_designs, persistent=False)
+        # Place in the box or noise, two designs, the share of the second.
+        self.noise_size = training_designs.shape[1] + 3
+
+    def forward(self, noise: Float[Tensor, "B N"]) -> Float[Tensor, "B P"]:
+        """Designs from standard normal numbers."""
+        known, (place, mixture) = self.training_designs, noise.split([self.noise_size - 3, 3], -1)
+        if not self.mix:
+            inside: Tensor = BOX * (2 * torch.special.ndtr(place) - 1)
+            return inside
+        first, second, share = torch.special.ndtr(mixture).unbind(dim=-1)
+        a, b = (
+            known[(chosen * len(known)).long().clamp_max(len(known) - 1)]
+            for chosen in (first, second)
+        )
+        mixed: Tensor = a + share.unsqueeze(-1) * (b - a)
+        jittered: Tensor = mixed + JITTER * known.std(dim=0) * place
+        return jittered
+
+
 class EncoderObjective(nn.Module):
     """An encoder's error in telling the latents of decoded fields: wake-sleep (Hinton et al. 1995).
 
     Designs are sampled, their latents drawn and decoded by the frozen decoder; the encoder has to
     tell the latents. That gives it as many examples as it wants where the simulations are few; a
     share of the examples is real simulations all the same.
-
-    Parameters are sampled in the box of the training designs. Pictures have no box: their features
-    are mixtures of those of two training designs, and a little noise.
     """
 
     def __init__(
@@ -132,18 +171,17 @@ class EncoderObjective(nn.Module):
         encoder: Encoder,
         decoder: Decoder,
         design_posterior: ResidualMlp,
-        training_designs: Float[Tensor, "N P"],
-        mix: bool,
+        sampler: DesignSampler,
+        augmentation: FieldAugmentation,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder.requires_grad_(False)
         self.design_posterior = design_posterior.requires_grad_(False)
-        self.mix = mix
-        self.training_designs: Tensor
-        self.register_buffer("training_designs", training_designs, persistent=False)
-        # Latents, position in the box or noise, two designs and their share, real or sampled.
-        self.sizes = [decoder.architecture.num_latents, training_designs.shape[1], 3, 1]
+        self.sampler, self.augmentation, self.needs_partners = sampler, augmentation, False
+        # Augmentation, latents, sampled designs, real or sampled.
+        num_latents = decoder.architecture.num_latents
+        self.sizes = [augmentation.noise_size, num_latents, sampler.noise_size, 1]
         self.noise_size = sum(self.sizes)
 
     def train(self, mode: bool = True) -> EncoderObjective:
@@ -154,14 +192,15 @@ class EncoderObjective(nn.Module):
 
     def forward(self, batch: Batch, noise: Float[Tensor, "B N"], progress: float) -> Terms:
         architecture = self.decoder.architecture
-        latent_noise, position, mixture, choice = noise.split(self.sizes, dim=-1)
+        field_noise, latent_noise, design_noise, choice = noise.split(self.sizes, dim=-1)
         real = torch.special.ndtr(choice) < REAL_SHARE  # (B, 1)
-        designs = torch.where(real, batch.designs, self._sampled(position, mixture))
+        designs = torch.where(real, batch.designs, self.sampler(design_noise))
         posterior = posterior_from(self.design_posterior(designs), architecture)
         relative = posterior.sample(_as_latents(latent_noise, architecture))
         decoded = self.decoder(self.decoder.latents(relative)).float()
         fields = torch.where(real.unsqueeze(-1), batch.fields, decoded)
-        told: Posterior = self.encoder(fields)
+        # What is seen may be corrupted, not varied: a varied field has other latents.
+        told: Posterior = self.encoder(corrupt(fields, field_noise, self.augmentation))
         squared = (told.mean().flat() - relative.flat()).square()  # (B, Q)
         # The variance learns the squared error it finds and leaves the mean alone, whose error
         # counts the same whatever the variance (beta-NLL of Seitzer et al. 2022 with beta = 1).
@@ -169,22 +208,6 @@ class EncoderObjective(nn.Module):
         fit = variance.detach() * (squared.detach() / variance + variance.log())
         latent_error = squared.mean(dim=-1)
         return {"loss": latent_error + 0.5 * fit.mean(dim=-1), "latent_error": latent_error}
-
-    def _sampled(
-        self, position: Float[Tensor, "B P"], mixture: Float[Tensor, "B 3"]
-    ) -> Float[Tensor, "B P"]:
-        """Designs from standard normal numbers."""
-        if not self.mix:
-            inside: Tensor = BOX * (2 * torch.special.ndtr(position) - 1)
-            return inside
-        known = self.training_designs
-        first, second, share = torch.special.ndtr(mixture).unbind(dim=-1)
-        a, b = (
-            known[(place * len(known)).long().clamp_max(len(known) - 1)]
-            for place in (first, second)
-        )
-        mixed: Tensor = a + share.unsqueeze(-1) * (b - a)
-        return mixed + JITTER * known.std(dim=0) * position
 
     def validate(self, batch: Batch) -> Terms:
         """Relative L2 error of reconstruction."""
@@ -199,6 +222,24 @@ def _as_latents(noise: Float[Tensor, "B Q"], architecture: VaeArchitecture) -> L
     return Latents(
         noise[:, :size], noise[:, size:].reshape(len(noise), architecture.num_hierarchical, -1)
     )
+
+
+class Teacher(nn.Module):
+    """The VAE's own posterior given the design, asked for sampled designs."""
+
+    def __init__(self, posterior: ResidualMlp, sampler: DesignSampler, weight: float) -> None:
+        super().__init__()
+        self.posterior, self.sampler = posterior.requires_grad_(False), sampler
+        self.weight = weight
+
+    def error(
+        self, conditioner: Conditioner, spread: Float[Tensor, " Q"], noise: Float[Tensor, "B N"]
+    ) -> Float[Tensor, " B"]:
+        """Squared error of the members' latents, relative to their spread, of a design each."""
+        designs = self.sampler(noise)
+        taught = posterior_from(self.posterior(designs), conditioner.vae_architecture).mean().flat()
+        told = torch.stack([member.mean().flat() for member in conditioner(designs)])
+        return ((told - taught) / spread).square().mean(dim=(0, 2))
 
 
 class FieldFit(NamedTuple):
@@ -216,6 +257,10 @@ class ConditionerObjective(nn.Module):
     Every member learns the latents of every design; which member's latents of a design are decoded
     is drawn anew each time, so that an ensemble costs one decoder pass. Latent errors are relative
     to the latents' spread over the training designs. The decoder is frozen, or learns too.
+
+    Between the training designs members also learn what the VAE's own posterior given the design
+    says of sampled ones, if there is such a posterior and they see features alone: it was trained
+    together with the decoder, and is smooth where simulations are few.
     """
 
     def __init__(
@@ -223,12 +268,17 @@ class ConditionerObjective(nn.Module):
         conditioner: Conditioner,
         decoder: Decoder,
         latent_spread: Float[Tensor, " Q"],
+        augmentation: PictureAugmentation,
+        teacher: Teacher | None,
         fit: FieldFit,
         lift: Float[Tensor, "C M"] | None = None,
     ) -> None:
         super().__init__()
-        self.conditioner, self.fit = conditioner, fit
-        self.noise_size = 1
+        self.conditioner, self.augmentation, self.fit = conditioner, augmentation, fit
+        self.teacher = teacher
+        # Which member, augmentation, sampled designs.
+        self.sizes = [1, NUM_NOISE_COLUMNS, 0 if teacher is None else teacher.sampler.noise_size]
+        self.noise_size, self.needs_partners = sum(self.sizes), False
         self.decoder = decoder.requires_grad_(fit.tune_decoder)
         # What latents mean is the trained VAE's to say: the priors stay.
         self.decoder.priors.requires_grad_(False)
@@ -244,22 +294,30 @@ class ConditionerObjective(nn.Module):
             self.decoder.eval()
         return self
 
-    def forward(self, batch: Batch, noise: Float[Tensor, "B 1"], progress: float) -> Terms:
+    def forward(self, batch: Batch, noise: Float[Tensor, "B N"], progress: float) -> Terms:
         assert batch.latents is not None
         decoder = self.decoder
         true = decoder.relative(batch.latents).flat()
-        posteriors = self.conditioner(batch.designs, batch.pictures)
+        choice, picture_noise, design_noise = noise.split(self.sizes, dim=-1)
+        pictures = batch.pictures
+        if pictures is not None:
+            pictures = augment_pictures(pictures, picture_noise, self.augmentation)
+        posteriors = self.conditioner(batch.designs, pictures)
         told = [posterior.mean() for posterior in posteriors]
         deviation = torch.stack([latents.flat() for latents in told]) - true  # (K, B, Q)
         latent_error = (deviation / self.latent_spread).square().mean(dim=(0, 2))
-        member = (len(told) * torch.special.ndtr(noise[:, 0])).long().clamp_max(len(told) - 1)
+        member = (len(told) * torch.special.ndtr(choice[:, 0])).long().clamp_max(len(told) - 1)
         rows = torch.arange(len(member), device=member.device)
         chosen = Latents(*(torch.stack(parts)[member, rows] for parts in zip(*told, strict=True)))
         error = decoder(decoder.latents(chosen)) - batch.fields
         fit = self.fit
         reconstruction = reconstruction_loss(error, batch.norms, fit.loss, fit.relative, self.lift)
         loss = reconstruction + fit.latent_weight * latent_error
-        return {"loss": loss, "reconstruction": reconstruction, "latent_error": latent_error}
+        terms = {"reconstruction": reconstruction, "latent_error": latent_error}
+        if self.teacher is not None:
+            taught = self.teacher.error(self.conditioner, self.latent_spread, design_noise)
+            loss, terms["taught_error"] = loss + self.teacher.weight * taught, taught
+        return {"loss": loss, **terms}
 
     def validate(self, batch: Batch) -> Terms:
         """Relative L2 error of the members' mean prediction."""

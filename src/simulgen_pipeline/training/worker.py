@@ -34,7 +34,14 @@ from .config import OptimisationConfig
 from .data import TrainingData
 from .job import HISTORY_FILE, WEIGHTS_FILE, Arrays, ConditionerJob, Job, VaeJob, read_job
 from .loop import Row, Trainer
-from .objectives import ConditionerObjective, EncoderObjective, EvidenceObjective, FieldFit
+from .objectives import (
+    ConditionerObjective,
+    DesignSampler,
+    EncoderObjective,
+    EvidenceObjective,
+    FieldFit,
+    Teacher,
+)
 from .progress import Progress
 from .world import World, join_world
 
@@ -59,16 +66,21 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
     """The modules that a job trains, with initial weights drawn from its seed, and how it does."""
     torch.manual_seed(job.engine.seed)
     vae = HierarchicalVae(job.architecture)
-    num_parameters = arrays["designs"].shape[1]
     if isinstance(job, ConditionerJob):
-        weights = {n.removeprefix("vae."): v for n, v in arrays.items() if n.startswith("vae.")}
-        vae.load_state_dict(weights)
+        vae.load_state_dict(_part(arrays, "vae."))
         conditioner = Conditioner(job.conditioner, job.architecture)
         with torch.no_grad():
             relative = vae.decoder.relative(_latents(arrays)).flat()
         spread = relative[list(job.split.train)].std(dim=0).clamp_min(SMALLEST_SPREAD)
         alone = FieldFit("mse", True, job.config.latent_weight, tune_decoder=False)
-        make = partial(ConditionerObjective, conditioner, vae.decoder, spread)
+        make = partial(
+            ConditionerObjective,
+            conditioner,
+            vae.decoder,
+            spread,
+            job.config.augmentation,
+            _teacher(job, arrays),
+        )
         stages = [Stage(job.name, partial(make, alone), job.config.training)]
         if job.end_to_end is None:
             return {"conditioner": conditioner}, stages
@@ -81,12 +93,10 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
     if job.config.posterior == "field":
         make_evidence = partial(EvidenceObjective, vae.decoder, vae.encoder, job.config, lift)
         return {"vae": vae}, [Stage(job.name, make_evidence, optimisation)]
-    design_posterior = ResidualMlp(
-        num_parameters, 2 * job.architecture.num_latents, job.design_filters
-    )
+    design_posterior = _design_posterior(job, arrays)
     num_epochs = optimisation.epochs(len(job.split.train))
     shorter = {"num_epochs": max(1, round(job.config.encoder_epochs * num_epochs))}
-    return {"vae": vae}, [
+    return {"vae": vae, "design_posterior": design_posterior}, [
         Stage(
             "vae decoder",
             partial(EvidenceObjective, vae.decoder, design_posterior, job.config, lift),
@@ -99,12 +109,34 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
                 vae.encoder,
                 vae.decoder,
                 design_posterior,
-                arrays["designs"][list(job.split.train)],
-                job.mix_designs,
+                _sampler(job, arrays),
+                job.config.augmentation,
             ),
             optimisation.model_copy(update=shorter),
         ),
     ]
+
+
+def _design_posterior(job: Job, arrays: Arrays) -> ResidualMlp:
+    num_features = arrays["designs"].shape[1]
+    return ResidualMlp(num_features, 2 * job.architecture.num_latents, job.design_filters)
+
+
+def _sampler(job: Job, arrays: Arrays) -> DesignSampler:
+    return DesignSampler(arrays["designs"][list(job.split.train)], job.mix_designs)
+
+
+def _teacher(job: ConditionerJob, arrays: Arrays) -> Teacher | None:
+    weights = _part(arrays, "design_posterior.")
+    if not weights or job.conditioner.kind != "mlp" or job.config.teacher_weight == 0:
+        return None
+    posterior = _design_posterior(job, arrays)
+    posterior.load_state_dict(weights)
+    return Teacher(posterior, _sampler(job, arrays), job.config.teacher_weight)
+
+
+def _part(arrays: Arrays, prefix: str) -> Arrays:
+    return {n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)}
 
 
 def _latents(arrays: Arrays) -> Latents:

@@ -13,6 +13,7 @@ from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.scaling import DesignScaler, FieldScaler
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.conditioner import Conditioner, ConditionerArchitecture
+from simulgen_pipeline.models.layers import ResidualMlp
 from simulgen_pipeline.models.trained import (
     INFERENCE_BATCH,
     LatentArrays,
@@ -45,7 +46,10 @@ def vae(request: pytest.FixtureRequest, pulse: SimpleNamespace) -> TrainedVae:
         network.encode(torch.randn(2, 12, representation.num_channels))
     design_scaler = DesignScaler().fit(pulse.designs)
     split = Split(train=tuple(range(18)), validation=(18, 19), test=(20, 21, 22, 23))
-    return TrainedVae(network, representation, design_scaler, split, "abc", "def")
+    posterior = None
+    if request.param == "plain":
+        posterior = ResidualMlp(2, 2 * architecture.num_latents, (8, 6))
+    return TrainedVae(network, posterior, representation, design_scaler, split, "abc", "def")
 
 
 @pytest.fixture

@@ -67,6 +67,10 @@ def test_scaled_views_are_batches_too(
         np.testing.assert_allclose(data.batch([9, 2]).fields.numpy(), expected, atol=1e-6)
 
 
+def test_channels_are_those_of_the_fields(make: Make) -> None:
+    assert make("lazy").num_channels == 30
+
+
 def test_only_preloaded_data_outlives_its_file(make: Make) -> None:
     preloaded, lazy = make("preload"), make("lazy")
     preloaded.fields.path.unlink()

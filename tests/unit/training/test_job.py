@@ -48,6 +48,8 @@ def common(path: Path) -> dict[str, Any]:
         "memory": "auto",
         "split": SPLIT,
         "architecture": ARCHITECTURE,
+        "mix_designs": False,
+        "design_filters": (256, 256),
         "engine": EngineConfig(),
         "log_folder": path.parent / "logs",
     }
@@ -58,8 +60,6 @@ def vae_job(tmp_path: Path) -> VaeJob:
     return VaeJob(
         **common(tmp_path / "channels.h5"),
         config=VaeConfig(),
-        mix_designs=False,
-        design_filters=(256, 256),
     )
 
 

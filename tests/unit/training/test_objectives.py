@@ -21,17 +21,21 @@ from simulgen_pipeline.models.vae import (
     posterior_from,
 )
 from simulgen_pipeline.training.config import Loss, VaeConfig
+from simulgen_pipeline.training.field_augmentation import FieldAugmentation
 from simulgen_pipeline.training.losses import reconstruction_loss
 from simulgen_pipeline.training.objectives import (
     BOX,
     REAL_SHARE,
     Batch,
     ConditionerObjective,
+    DesignSampler,
     EncoderObjective,
     EvidenceObjective,
     FieldFit,
     Objective,
+    Teacher,
 )
+from simulgen_pipeline.training.picture_augmentation import NUM_NOISE_COLUMNS, PictureAugmentation
 
 NUM_PARAMETERS = 2
 NUM_MEMBERS = 3
@@ -248,7 +252,13 @@ def test_a_posterior_of_designs_overfits_one_batch_and_the_encoder_follows(batch
     objective = evidence(vae, "design")
     overfit(objective, batch, 150)
     assert objective.validate(batch)["prediction_error"].mean().item() < 0.05
-    sleep = EncoderObjective(vae.encoder, vae.decoder, objective.posterior, batch.designs, False)
+    sleep = EncoderObjective(
+        vae.encoder,
+        vae.decoder,
+        objective.posterior,
+        DesignSampler(batch.designs, mix=False),
+        FieldAugmentation(),
+    )
     before = sleep.validate(batch)["reconstruction_error"].mean().item()
     overfit(sleep, batch, 150)
     after = sleep.validate(batch)["reconstruction_error"].mean().item()
@@ -258,7 +268,13 @@ def test_a_posterior_of_designs_overfits_one_batch_and_the_encoder_follows(batch
 
 @pytest.fixture
 def encoder_objective(vae: HierarchicalVae, batch: Batch) -> EncoderObjective:
-    return EncoderObjective(vae.encoder, vae.decoder, mlp_for(vae), batch.designs, False)
+    return EncoderObjective(
+        vae.encoder,
+        vae.decoder,
+        mlp_for(vae),
+        DesignSampler(batch.designs, mix=False),
+        FieldAugmentation(),
+    )
 
 
 @pytest.mark.parametrize("term", ["loss", "latent_error"])
@@ -389,13 +405,18 @@ def conditioner_objective(
     )
     spread = torch.ones(vae.architecture.num_latents) if spread is None else spread
     return ConditionerObjective(
-        Conditioner(architecture, vae.architecture), vae.decoder, spread, fit
+        Conditioner(architecture, vae.architecture),
+        vae.decoder,
+        spread,
+        PictureAugmentation(),
+        None,
+        fit,
     )
 
 
 def choose(member: int, num_designs: int) -> Tensor:
     """Noise that chooses a member for every design."""
-    share = torch.full((num_designs, 1), (member + 0.5) / NUM_MEMBERS)
+    share = torch.full((num_designs, 1 + NUM_NOISE_COLUMNS), (member + 0.5) / NUM_MEMBERS)
     return torch.special.ndtri(share)
 
 
@@ -427,7 +448,17 @@ def test_training_an_encoder_does_not_touch_the_decoder_or_the_posterior_of_desi
     vae = HierarchicalVae(architecture_of(batch, spectral_normalisation=spectral))
     posterior = mlp_for(vae)
     before = snapshot(vae.decoder), snapshot(posterior)
-    overfit(EncoderObjective(vae.encoder, vae.decoder, posterior, batch.designs, False), batch, 3)
+    overfit(
+        EncoderObjective(
+            vae.encoder,
+            vae.decoder,
+            posterior,
+            DesignSampler(batch.designs, mix=False),
+            FieldAugmentation(),
+        ),
+        batch,
+        3,
+    )
     assert_unchanged(vae.decoder, before[0])
     assert_unchanged(posterior, before[1])
 
@@ -549,3 +580,114 @@ def test_a_conditioner_overfits_one_batch(vae: HierarchicalVae, known: Batch) ->
     objective = conditioner_objective(vae)
     overfit(objective, possible, 100)
     assert objective.validate(possible)["score"].mean().item() < 0.05
+
+
+CORRUPTED = {"augmentation": {"noise_probability": 1.0, "noise_level": 0.5}}
+
+
+def test_fields_are_augmented_where_the_encoder_infers_the_latents(
+    vae: HierarchicalVae, batch: Batch
+) -> None:
+    plain, corrupted = (
+        EvidenceObjective(vae.decoder, vae.encoder, VaeConfig.model_validate(values))
+        for values in ({"posterior": "field"}, {"posterior": "field", **CORRUPTED})
+    )
+    noise = noise_for(corrupted, batch)
+    before = plain(batch, noise[:, : plain.noise_size], 0.0)
+    after = corrupted(batch, noise, 0.0)
+    assert not torch.allclose(before["kl_main"], after["kl_main"])
+
+
+def test_a_posterior_of_designs_leaves_fields_as_they_are(
+    vae: HierarchicalVae, batch: Batch
+) -> None:
+    objective = EvidenceObjective(vae.decoder, mlp_for(vae), VaeConfig.model_validate(CORRUPTED))
+    assert objective.noise_size == vae.architecture.num_latents
+    assert not objective.needs_partners
+
+
+def test_mixed_fields_are_what_is_to_be_reconstructed(vae: HierarchicalVae, batch: Batch) -> None:
+    config = VaeConfig.model_validate(
+        {"posterior": "field", "augmentation": {"mixup_probability": 1.0}}
+    )
+    objective = EvidenceObjective(vae.decoder, vae.encoder, config)
+    assert objective.needs_partners
+    noise = noise_for(objective, batch)
+    with_itself = objective(batch._replace(partners=batch.fields), noise, 0.0)
+    plain = EvidenceObjective(vae.decoder, vae.encoder, VaeConfig(posterior="field"))
+    expected = plain(batch, noise[:, : plain.noise_size], 0.0)
+    torch.testing.assert_close(with_itself["loss"], expected["loss"])
+    partners = batch.fields.flip(0)
+    mixed = objective(batch._replace(partners=partners), noise, 0.0)
+    assert not torch.allclose(mixed["reconstruction"], expected["reconstruction"])
+
+
+def test_pictures_are_augmented_in_training_and_not_in_validation(
+    vae: HierarchicalVae, known: Batch
+) -> None:
+    architecture = ConditionerArchitecture(
+        kind="cnn",
+        num_features=NUM_PARAMETERS,
+        num_channels=1,
+        image_size=16,
+        filters=(8, 8),
+        dropout=0.0,
+        num_members=2,
+    )
+    conditioner = Conditioner(architecture, vae.architecture)
+    augmentation = PictureAugmentation.model_validate({"shift": {"probability": 1.0}})
+    fit = FieldFit("mse", relative=True, latent_weight=0.1, tune_decoder=False)
+    spread = torch.ones(vae.architecture.num_latents)
+    pictures = torch.randint(0, 256, (6, 1, 16, 16), dtype=torch.uint8)
+    seen = known._replace(pictures=pictures)
+    plain, moved = (
+        ConditionerObjective(conditioner, vae.decoder, spread, kind, None, fit)
+        for kind in (PictureAugmentation(), augmentation)
+    )
+    noise = noise_for(moved, seen)
+    assert not torch.allclose(plain(seen, noise, 0.0)["loss"], moved(seen, noise, 0.0)["loss"])
+    torch.testing.assert_close(plain.validate(seen), moved.validate(seen))
+
+
+def test_members_learn_between_the_designs_what_the_vaes_own_posterior_says(
+    vae: HierarchicalVae, known: Batch
+) -> None:
+    posterior = mlp_for(vae)
+    sampler = DesignSampler(known.designs, mix=False)
+    teacher = Teacher(posterior, sampler, weight=3.0)
+    alone = conditioner_objective(vae)
+    taught = ConditionerObjective(
+        alone.conditioner,
+        vae.decoder,
+        alone.latent_spread,
+        PictureAugmentation(),
+        teacher,
+        alone.fit,
+    )
+    noise = noise_for(taught, known)
+    terms = taught(known, noise, 0.0)
+    design_noise = noise[:, -sampler.noise_size :]
+    designs = sampler(design_noise)
+    wanted = posterior_from(posterior(designs), vae.architecture).mean().flat()
+    told = [member.mean().flat() for member in alone.conditioner(designs)]
+    expected = torch.stack([(one - wanted).square().mean(dim=1) for one in told]).mean(dim=0)
+    torch.testing.assert_close(terms["taught_error"], expected)
+    before = alone(known, noise[:, : alone.noise_size], 0.0)["loss"]
+    torch.testing.assert_close(terms["loss"], before + 3.0 * expected)
+    terms["loss"].sum().backward()
+    assert touched(posterior) == []
+
+
+def test_mixtures_lie_between_two_training_designs_but_for_a_little_noise() -> None:
+    known = torch.tensor([[0.0, 0.0], [4.0, 8.0]])
+    sampler = DesignSampler(known, mix=True)
+    noise = torch.randn(500, sampler.noise_size)
+    noise[:, :2] = 0
+    sampled = sampler(noise)
+    torch.testing.assert_close(sampled[:, 1], 2 * sampled[:, 0])
+    assert sampled[:, 0].min() == 0
+    assert sampled[:, 0].max() == pytest.approx(4.0, abs=1e-3)
+    noise[:, :2] = torch.randn(500, 2)
+    moved = sampler(noise) - sampled
+    spread = 0.1 * known.std(dim=0)
+    torch.testing.assert_close(moved.std(dim=0), spread, rtol=0.1, atol=0)

@@ -2,19 +2,23 @@
 
 from .design_errors import plot_error_per_design
 from .latents import plot_latents
+from .learning_curve import plot_learning_curve
 from .loss_curves import plot_loss_curves
 from .over_mesh import plot_over_mesh, representative_times
 from .over_time import plot_over_time, representative_nodes
 from .peaks import Peaks, plot_peaks
+from .repeated_splits import plot_repeated_splits
 
 __all__ = [
     "Peaks",
     "plot_error_per_design",
     "plot_latents",
+    "plot_learning_curve",
     "plot_loss_curves",
     "plot_over_mesh",
     "plot_over_time",
     "plot_peaks",
+    "plot_repeated_splits",
     "representative_nodes",
     "representative_times",
 ]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
-from .style import CYCLE, MARKERS, new_figure, percent_text, style_axes
+from .style import CYCLE, MARKERS, new_figure, percent_axis, percent_text, style_axes
 
 
 def plot_error_per_design(
@@ -48,7 +47,7 @@ def plot_error_per_design(
     if everything:
         axes.set_yscale("log")
         axes.set_ylim(0.8 * min(everything), 1.25 * max(everything))
-        _percent_axis(axes, np.log10(max(everything) / min(everything)))
+        percent_axis(axes, np.log10(max(everything) / min(everything)))
     axes.set_ylabel("relative L2 error over all nodes and times")
     axes.set_xlabel("test design, sorted by the error of the VAE prediction")
     axes.set_xlim(0.5, max(len(ids), 1) + 0.5)
@@ -61,17 +60,3 @@ def plot_error_per_design(
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="best", frameon=True, framealpha=0.9)
     return figure
-
-
-def _percent_axis(axes: Axes, num_decades: float) -> None:
-    def percent(value: float, _: int) -> str:
-        return f"{100 * value:g} %"
-
-    axes.yaxis.set_major_formatter(FuncFormatter(percent))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    if num_decades < 2:
-        axes.yaxis.set_minor_locator(
-            LogLocator(subs=(2, 5) if num_decades > 1 else (2, 3, 4, 5, 7))
-        )
-        axes.yaxis.set_minor_formatter(FuncFormatter(percent))
-        axes.tick_params(axis="y", which="minor", labelsize=9)

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from simulgen_pipeline.data.fields import FieldMetadata
@@ -34,6 +34,8 @@ BAND_STYLE: dict[str, Any] = {"color": VERMILLION, "alpha": 0.2, "linewidth": 0}
 FIELD_COLOURS = "viridis"
 MARKERS = ("o", "^", "s", "D", "v", "P")
 
+MODEL_LABELS = {"reconstruction": "VAE reconstruction", "vae": "VAE prediction"}
+
 # Panels with less variation than this fraction of the figure's are not magnified into noise.
 LEAST_SPAN = 0.01
 
@@ -49,6 +51,22 @@ def style_axes(axes: Axes) -> None:
     axes.tick_params(labelsize=9)
     axes.grid(color="#e5e5e5", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def percent_axis(axes: Axes, num_decades: float) -> None:
+    """Percent on a logarithmic y axis, with as many labels as its decades leave room for."""
+
+    def percent(value: float, _: int) -> str:
+        return f"{100 * value:g} %"
+
+    axes.yaxis.set_major_formatter(FuncFormatter(percent))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    if num_decades < 2:
+        axes.yaxis.set_minor_locator(
+            LogLocator(subs=(2, 5) if num_decades > 1 else (2, 3, 4, 5, 7))
+        )
+        axes.yaxis.set_minor_formatter(FuncFormatter(percent))
+        axes.tick_params(axis="y", which="minor", labelsize=9)
 
 
 def few_ticks(integer: bool = False) -> MaxNLocator:
@@ -83,6 +101,10 @@ def capitalised(text: str) -> str:
 
 def percent_text(share: float) -> str:
     return f"{100 * share:.3g} %"
+
+
+def model_label(model: str) -> str:
+    return MODEL_LABELS.get(model, model)
 
 
 def rms_text(error: Array, metadata: FieldMetadata) -> str:

@@ -21,5 +21,9 @@ class DemoDataConfig(BaseModel):
     num_nodes: int = Field(
         default=2000, ge=100, description="mesh nodes; below 1,500 the beam is blurred"
     )
-    image_size: int = Field(default=256, ge=16, description="side of a design's picture [pixel]")
+    image_size: int = Field(
+        default=256,
+        ge=16,
+        description="side of a design's picture [pixel]; from 256 on it determines the design",
+    )
     seed: int = Field(default=0, ge=0, description="of the designs and the mesh")

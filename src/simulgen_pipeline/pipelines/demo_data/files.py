@@ -17,6 +17,7 @@ from joblib import Parallel, cpu_count, delayed
 from simulgen_pipeline.data.errors import DataError
 from simulgen_pipeline.data.fields import FieldMetadata, write_fields
 
+from . import heat, pictures, study
 from .config import DemoDataConfig
 from .heat import plate_mesh
 from .pictures import draw_design
@@ -40,7 +41,7 @@ def write_demo_data(config: DemoDataConfig, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     mark = _read_mark(folder)
     _check_ours(folder, mark)
-    wanted = config.model_dump(mode="json")
+    wanted = {**config.model_dump(mode="json"), "study": _study_digest()}
     if mark is not None and mark["config"] == wanted and _all_there(folder, mark):
         logger.info("The demo data is in %s already", folder)
         return mark
@@ -115,6 +116,14 @@ def _check_ours(folder: Path, mark: dict[str, Any] | None) -> None:
                 f"{path} was not written by demo_data, or was changed since; it is left as it is. "
                 f"Move it away, or use it as it is without demo_data."
             )
+
+
+def _study_digest() -> str:
+    """Changes with the code of the study: physics, ranges and pictures are made anew with it."""
+    digest = hashlib.sha256()
+    for module in (heat, pictures, study):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return digest.hexdigest()
 
 
 def _all_there(folder: Path, mark: dict[str, Any]) -> bool:

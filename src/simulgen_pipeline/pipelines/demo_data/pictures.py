@@ -32,7 +32,7 @@ from simulgen_pipeline.pipelines.demo_data.study import (
 
 PLATE_RED = 160  # red level of the plate's own conductivity
 CENTRE_LINE_RADIUS = 0.25e-3  # half the width of the blue line [m]
-NUM_PATH_POINTS = 2000  # of a path: 0.04 mm or less apart, which moves an edge by 0.001 mm
+NUM_PATH_POINTS = 2000  # of a path: 0.06 mm or less apart, which moves an edge by 0.001 mm
 
 
 def draw_design(row: "pd.Series[Any]", config: DemoDataConfig) -> Image.Image:
@@ -53,9 +53,10 @@ def draw_design(row: "pd.Series[Any]", config: DemoDataConfig) -> Image.Image:
 
 
 def distance_to_path(design: ScanDesign, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distance (...) [m] of points (2, ...) [m] to the nearest place of the beam's path."""
+    """Distance (...) [m] of points (2, ...) [m] to the beam's path; far from it, infinity."""
     path = beam_path(design, np.linspace(0.0, SCAN_TIME, NUM_PATH_POINTS))
-    distance, _ = KDTree(path.T).query(np.moveaxis(points, 0, -1))
+    far = 2e-3 * design.beam_radius_mm
+    distance, _ = KDTree(path.T).query(np.moveaxis(points, 0, -1), distance_upper_bound=far)
     return np.asarray(distance)
 
 

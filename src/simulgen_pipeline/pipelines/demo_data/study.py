@@ -26,8 +26,8 @@ from simulgen_pipeline.pipelines.demo_data.heat import (
 logger = logging.getLogger(__name__)
 
 # Lowest and highest value of each design parameter. The beam stays clear of the plate's edges and
-# narrow (its radius is at most 5% of the plate's width), and no two designs have it in the same
-# place at the same time: what it leaves behind moves, and no fixed set of few modes can follow.
+# narrow (its radius is at most 5% of the plate's width), and is soon elsewhere in one design than
+# in another: what it leaves behind moves, and no fixed set of few modes can follow.
 DESIGN_RANGES: dict[str, tuple[float, float]] = {
     "scan_start_mm": (6.0, 10.0),
     "scan_height_mm": (18.5, 21.5),
@@ -81,7 +81,7 @@ def simulate(
         num_workers: processes; by default the CPUs that this process may use.
 
     Returns:
-        Temperature rise (N, T, M) [K] at `output_times` and the nodes of `demo_mesh`.
+        Temperature rise (N, T, M) [K] at `output_times` and the nodes of `plate_mesh`.
     """
     num_designs, num_workers = len(designs), num_workers or cpu_count()
     fields = np.empty((num_designs, config.num_times, config.num_nodes), dtype=np.float32)

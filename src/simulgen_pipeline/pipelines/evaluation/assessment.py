@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.split import Split
+from simulgen_pipeline.evaluation.calibration import choose_shape
 from simulgen_pipeline.evaluation.metrics import FieldErrors, IntervalErrors, calibration_factor
 from simulgen_pipeline.evaluation.peaks import PeakErrors, WorstErrors
 from simulgen_pipeline.models.trained import LatentArrays, StoredLatents, TrainedVae
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 RECONSTRUCTION = "reconstruction"
 PEAK_COLUMNS = ["true_peak", "peak_error", "peak_place_error", "peak_time_error"]
+# Validation designs that the shape of the spread is chosen on.
+MOST_DESIGNS_FOR_SHAPE = 50
 # A block of true fields is compared with a prediction by every model at once.
 BLOCK_BYTES = 64 * 2**20
 
@@ -43,6 +46,7 @@ def calibrate(
 ) -> Surrogate:
     """The surrogate with spreads that hold on the validation designs, and its champion named."""
     surrogate.factors = dict.fromkeys(surrogate.models, 1.0)
+    surrogate.shape = choose_shape(_members(surrogate, fields, designs, split.validation))
     factors, scores = {}, {}
     for model in surrogate.models:
         errors = FieldErrors()
@@ -67,6 +71,17 @@ def calibrate(
         ", ".join(f"{model} {score:.2%}" for model, score in scores.items()),
     )
     return surrogate
+
+
+def _members(
+    surrogate: Surrogate, fields: SimulationFields, designs: pd.DataFrame, rows: tuple[int, ...]
+) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    """True field, mean and variance (T, M) of the VAE's members, of the first designs."""
+    chosen = designs.iloc[list(rows[:MOST_DESIGNS_FOR_SHAPE])]
+    inputs = surrogate.inputs(chosen, warn=False)
+    for number, row in enumerate(rows[:MOST_DESIGNS_FOR_SHAPE]):
+        mean, variance = surrogate.members_moments(inputs.take([number]))
+        yield fields.read([row])[0], mean[0], variance[0]
 
 
 def _compared(
@@ -100,6 +115,7 @@ def assess(
         "reconstruction": {},
         "prediction": {},
         "baselines": {name: {} for name in surrogate.baselines.names},
+        "baseline_limits_reached": surrogate.baselines.report["limits_reached"],
         "champion": surrogate.champion,
         "peaks": {},
         "worst": {},

@@ -1,7 +1,7 @@
 """A picture determines its design: every parameter is read back from the pixels.
 
 Tolerances are far below the spread of the designs: 0.05 mm in positions (range 2.5 mm or more),
-0.02 mm/s (3.5), 0.005 Hz (0.9) and 0.01 mm in the beam's radius (0.3).
+0.02 mm/s (3.5), 0.005 Hz (0.7) and 0.01 mm in the beam's radius (0.3).
 """
 
 import numpy as np

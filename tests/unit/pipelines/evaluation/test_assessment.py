@@ -44,7 +44,7 @@ def assessed(true, tmp_path):
 
         surrogate = SimpleNamespace(
             models=("vae", "pod_rbf"),
-            baselines=SimpleNamespace(names=("pod_rbf",)),
+            baselines=SimpleNamespace(names=("pod_rbf",), report={"limits_reached": []}),
             champion="pod_rbf",
             predict_inputs=predict_inputs,
             inputs=lambda table, warn: DesignInputs(table.to_numpy(float)),

@@ -1,0 +1,53 @@
+"""The shape of a spread: closed forms, and the one that fits made-up errors."""
+
+import numpy as np
+import pytest
+
+from simulgen_pipeline.evaluation.calibration import SHARES, UNSHAPED, SpreadShape, choose_shape
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_unshaped_is_the_members_standard_deviation_but_for_a_floor(rng):
+    mean, variance = rng.normal(size=(2, 3, 4)), rng.uniform(size=(2, 3, 4))
+    floor = 1e-8 * np.square(mean).mean(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(UNSHAPED.spread(mean, variance), np.sqrt(variance + floor))
+
+
+def test_shares_follow_the_magnitude_and_the_design_as_a_whole():
+    mean = np.array([[[3.0, 0.0, 0.0]]])  # mean square 3
+    variance = np.array([[[0.0, 0.0, 0.3]]])  # mean 0.1
+    spread = SpreadShape(by_magnitude=2.0, everywhere=1.0).spread(mean, variance)
+    expected = [0.1 * (4 * 9 / 3 + 1), 0.1, 0.1 + 0.3]
+    np.testing.assert_allclose(np.square(spread[0, 0]), expected, rtol=1e-6)
+
+
+def test_spread_grows_with_the_members_disagreement(rng):
+    mean, variance = rng.normal(size=(2, 3, 4)), rng.uniform(size=(2, 3, 4))
+    shape = SpreadShape(0.3, 3.0)
+    np.testing.assert_allclose(
+        shape.spread(mean, 4 * variance), 2 * shape.spread(mean, variance), rtol=1e-6
+    )
+
+
+def test_a_field_that_is_zero_everywhere_has_a_finite_spread():
+    spread = SpreadShape(1.0, 1.0).spread(np.zeros((1, 2, 2)), np.ones((1, 2, 2)))
+    np.testing.assert_allclose(spread, np.sqrt(2.0))
+
+
+@pytest.mark.parametrize(
+    "shape", [SpreadShape(0.0, 0.0), SpreadShape(3.0, 0.0), SpreadShape(0.0, 3.0)]
+)
+def test_the_shape_that_made_the_errors_is_chosen(rng, shape):
+    def designs():
+        for _ in range(20):
+            mean = rng.gamma(0.5, size=(20, 30))
+            variance = 1e-3 * rng.gamma(0.3, size=mean.shape)
+            std = shape.spread(mean[None], variance[None])[0]
+            yield mean + std * rng.normal(size=mean.shape), mean, variance
+
+    assert choose_shape(designs()) == shape
+    assert set(shape) <= set(SHARES)

@@ -1,0 +1,32 @@
+"""Which precision `auto` chooses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from simulgen_pipeline.training.device import FEWEST_ROUGH_CHANNELS, choose_precision
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(params=[True, False], ids=["fast bfloat16", "no bfloat16"])
+def fast(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    capabilities = {"amx_bf16": request.param}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    return bool(request.param)
+
+
+def test_auto_is_bfloat16_for_rough_fields_where_it_is_fast(fast: bool) -> None:
+    expected = torch.bfloat16 if fast else torch.float32
+    assert choose_precision("auto", CPU, FEWEST_ROUGH_CHANNELS) is expected
+
+
+def test_auto_is_float32_for_smooth_fields(fast: bool) -> None:
+    assert choose_precision("auto", CPU, FEWEST_ROUGH_CHANNELS - 1) is torch.float32
+
+
+@pytest.mark.parametrize("num_channels", [1, 500])
+def test_what_is_asked_for_is_taken(num_channels: int) -> None:
+    assert choose_precision("bfloat16", CPU, num_channels) is torch.bfloat16
+    assert choose_precision("float16", CPU, num_channels) is torch.float16
