@@ -1,0 +1,100 @@
+"""Results of data sets as Markdown tables."""
+
+from __future__ import annotations
+
+from .data_sets import DATA_SETS
+from .outcome import (
+    MODES,
+    Result,
+    baseline_errors,
+    best_competitor,
+    champion,
+    modes_of,
+    runs_of,
+    vae_errors,
+    verdicts,
+)
+
+NOTHING = "-"
+# What competitors and modes have in common.
+MEASURED = ("seconds", "seconds_per_design", "peak_bytes")
+
+
+def error_table(results: dict[str, Result]) -> str:
+    """Mean / worst error over the test designs, a row per data set."""
+    head = ["data set", "EZyRB, defaults", "EZyRB, tuned", "nearest design"]
+    head += ["our POD + RBF", "our POD + GP", "VAE reconstruction"]
+    head += [f"VAE prediction, `{mode}`" for mode in MODES]
+    head += ["champion", "set out for"]
+    rows = []
+    for name, result in results.items():
+        nearest = best_competitor(result, "nearest_design")
+        cells = [
+            name,
+            best_competitor(result, "_default"),
+            best_competitor(result, "_tuned"),
+            None if nearest is None else nearest.errors,
+            baseline_errors(result, "pod_rbf"),
+            baseline_errors(result, "pod_gpr"),
+            vae_errors(result, next(iter(modes_of(result)), ""), "reconstruction", "test"),
+            *(vae_errors(result, mode, "prediction", "test") for mode in MODES),
+            champion(result),
+            "; ".join(verdicts(result, DATA_SETS[name])) or None,
+        ]
+        rows.append([NOTHING if cell is None else str(cell) for cell in cells])
+    return _markdown(head, rows)
+
+
+def cost_table(results: dict[str, Result]) -> str:
+    """Time and memory, a row per data set and model."""
+    head = ["data set", "model", "training [s]", "whole command [s]"]
+    head += ["prediction [ms per design]", "peak memory [GB]"]
+    rows = []
+    for name, result in results.items():
+        for competitor, figures in result["competition"].items():
+            if "errors" in figures:
+                costs = [figures[key] for key in ("fit_seconds", *MEASURED)]
+                rows.append([name, competitor, *_costs(*costs)])
+        for mode in modes_of(result):
+            runs = runs_of(result, mode)
+            costs = [max(run[key] for run in runs) for key in ("training_seconds", *MEASURED)]
+            rows.append([name, f"`{mode}`", *_costs(*costs)])
+    return _markdown(head, rows)
+
+
+def _costs(training: float, whole: float, per_design: float, peak_bytes: float) -> list[str]:
+    figures = (training, whole, 1e3 * per_design, peak_bytes / 1e9)
+    return [f"{figure:.3g}" for figure in figures]
+
+
+def problems(results: dict[str, Result]) -> list[str]:
+    """What was skipped or failed."""
+    lines: list[str] = []
+    for name, result in results.items():
+        steps = [(run["mode"], run) for run in result["project"]]
+        steps += result["competition"].items()
+        lines += [
+            f"- {name}, {step}: {kind}: {figures[kind]}"
+            for step, figures in steps
+            for kind in ("skipped", "error")
+            if kind in figures
+        ]
+    return lines
+
+
+def page(results: dict[str, Result]) -> str:
+    """Both tables, and what went wrong."""
+    sections = [
+        "Relative L2 error, mean / worst over the test designs (and seeds). Competitors are fitted "
+        "to all designs that are not for test, unless the data set says otherwise.",
+        error_table(results),
+        "Time and memory: the longest and the largest over seeds.",
+        cost_table(results),
+        *(["\n".join(problems(results))] if problems(results) else []),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
