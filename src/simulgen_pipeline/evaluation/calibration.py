@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .metrics import INTERVAL_90, MISS_RATE
+from .metrics import ACTIVE_FRACTION, INTERVAL_90, MISS_RATE
 
 Float = NDArray[np.floating]
 
@@ -24,6 +24,8 @@ Float = NDArray[np.floating]
 SMALLEST_SPREAD = 1e-4
 # Shares that are compared.
 SHARES = (0.0, 0.3, 1.0, 3.0, 10.0)
+# How far the coverage of active values may be from 90%.
+TOLERANCE = 0.03
 # Values of a design that shapes are compared on.
 NUM_VALUES = 5000
 
@@ -67,8 +69,9 @@ UNSHAPED = SpreadShape(0.0, 0.0)
 def choose_shape(designs: Iterable[tuple[Float, Float, Float]], seed: int = 0) -> SpreadShape:
     """The shape of the least interval score, each calibrated to cover 90% of the values.
 
-    Scores (Gneiting & Raftery 2007, eq. 43) are taken on some values of each design, drawn at
-    random, in units of the design's own size.
+    Shapes that do not cover about 90% of the values where the field is active as well are left out,
+    unless all are. Scores (Gneiting & Raftery 2007, eq. 43) are taken on some values of each
+    design, drawn at random, in units of the design's own size.
 
     Args:
         designs: true field, mean and variance of the members (T, M) of designs that neither was
@@ -83,14 +86,19 @@ def choose_shape(designs: Iterable[tuple[Float, Float, Float]], seed: int = 0) -
         error = np.abs(true - mean).ravel()[chosen] / size
         squared, varied = np.square(mean).ravel()[chosen], variance.ravel()[chosen]
         ones = np.ones(NUM_VALUES)
+        magnitude = np.abs(true).ravel()[chosen]
+        active = magnitude > ACTIVE_FRACTION * np.abs(true).max()
         columns = (error, *(v / size**2 for v in (squared, varied, square * ones)))
-        parts.append(np.stack([*columns, disagreement / size**2 * ones]))
-    error, squared, varied, square, disagreement = np.concatenate(parts, axis=1)
-    shapes = [SpreadShape(a, b) for a in SHARES for b in SHARES]
+        parts.append(np.stack([*columns, disagreement / size**2 * ones, active]))
+    error, squared, varied, square, disagreement, active = np.concatenate(parts, axis=1)
+    is_active = active > 0
 
-    def score(shape: SpreadShape) -> float:
+    def rank(shape: SpreadShape) -> tuple[float, float]:
+        """How far the coverage of active values is from 90%, if by much; then the score."""
         half = INTERVAL_90 * np.sqrt(shape._variance(squared, varied, square, disagreement))
         half = half * np.quantile(error / np.where(half > 0, half, np.inf), 1 - MISS_RATE)
-        return float(np.mean(2 * half + 2 / MISS_RATE * np.maximum(error - half, 0.0)))
+        score = float(np.mean(2 * half + 2 / MISS_RATE * np.maximum(error - half, 0.0)))
+        missed = float(np.mean(error > half, where=is_active)) if is_active.any() else MISS_RATE
+        return max(0.0, abs(missed - MISS_RATE) - TOLERANCE), score
 
-    return min(shapes, key=score)
+    return min((SpreadShape(a, b) for a in SHARES for b in SHARES), key=rank)

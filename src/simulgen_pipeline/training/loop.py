@@ -22,7 +22,7 @@ from .schedule import learning_rate
 from .world import World
 
 # The validation designs are evaluated about this many times in a training.
-NUM_VALIDATIONS = 25
+NUM_VALIDATIONS = 15
 # AdamW's decay rates of the gradient's moments.
 BETAS = (0.9, 0.99)
 

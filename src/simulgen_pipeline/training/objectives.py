@@ -258,9 +258,9 @@ class ConditionerObjective(nn.Module):
     is drawn anew each time, so that an ensemble costs one decoder pass. Latent errors are relative
     to the latents' spread over the training designs. The decoder is frozen, or learns too.
 
-    Between the training designs members also learn what the VAE's own posterior given the design
-    says of sampled ones, if there is such a posterior and they see features alone: it was trained
-    together with the decoder, and is smooth where simulations are few.
+    With a teacher, members also learn between the training designs what the VAE's own posterior
+    given the design says of sampled ones: it was trained together with the decoder, and is smooth
+    where simulations are few.
     """
 
     def __init__(

@@ -51,3 +51,16 @@ def test_the_shape_that_made_the_errors_is_chosen(rng, shape):
 
     assert choose_shape(designs()) == shape
     assert set(shape) <= set(SHARES)
+
+
+def test_a_shape_that_misses_where_the_field_is_active_is_not_chosen(rng):
+    """Errors follow the magnitude; most values are nearly zero, and dominate pooled coverage."""
+
+    def designs():
+        for _ in range(20):
+            mean = np.where(rng.uniform(size=(20, 50)) < 0.1, 1.0, 1e-4)
+            variance = np.full(mean.shape, 1e-6)
+            yield mean + 0.1 * mean * rng.normal(size=mean.shape), mean, variance
+
+    shape = choose_shape(designs())
+    assert shape.by_magnitude > shape.everywhere
