@@ -48,15 +48,19 @@ class SpreadShape(NamedTuple):
             mean: of the members (n, T, M).
             variance: of the members (n, T, M).
         """
-        square, disagreement = (
-            np.mean(part, axis=(1, 2), keepdims=True) for part in (np.square(mean), variance)
+        square, deviation = (
+            np.mean(part, axis=(1, 2), keepdims=True)
+            for part in (np.square(mean), np.sqrt(variance))
         )
+        disagreement = np.square(deviation)
         return np.asarray(np.sqrt(self._variance(np.square(mean), variance, square, disagreement)))
 
     def _variance(
         self, squared: Float, variance: Float, square: Float, disagreement: Float
     ) -> Float:
-        """From squared means and variances of values, and the means of both over their design."""
+        """From squared means and variances of values, the mean of the former over their design, and
+        the square of its mean standard deviation, which a few wild values do not dominate.
+        """
         relative = squared / np.where(square > 0, square, 1.0)
         shared = self.by_magnitude**2 * relative + self.everywhere**2
         return np.asarray(variance + disagreement * shared + SMALLEST_SPREAD**2 * square)
@@ -80,7 +84,7 @@ def choose_shape(designs: Iterable[tuple[Float, Float, Float]], seed: int = 0) -
     rng = np.random.default_rng(seed)
     parts = []
     for true, mean, variance in designs:
-        square, disagreement = np.mean(np.square(mean)), np.mean(variance)
+        square, disagreement = np.mean(np.square(mean)), np.mean(np.sqrt(variance)) ** 2
         size = np.sqrt(square) or 1.0
         chosen = rng.integers(0, true.size, NUM_VALUES)
         error = np.abs(true - mean).ravel()[chosen] / size

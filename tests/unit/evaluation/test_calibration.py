@@ -19,9 +19,9 @@ def test_unshaped_is_the_members_standard_deviation_but_for_a_floor(rng):
 
 def test_shares_follow_the_magnitude_and_the_design_as_a_whole():
     mean = np.array([[[3.0, 0.0, 0.0]]])  # mean square 3
-    variance = np.array([[[0.0, 0.0, 0.3]]])  # mean 0.1
+    variance = np.array([[[0.0, 0.0, 0.9]]])  # of standard deviations with mean square root of 0.1
     spread = SpreadShape(by_magnitude=2.0, everywhere=1.0).spread(mean, variance)
-    expected = [0.1 * (4 * 9 / 3 + 1), 0.1, 0.1 + 0.3]
+    expected = [0.1 * (4 * 9 / 3 + 1), 0.1, 0.1 + 0.9]
     np.testing.assert_allclose(np.square(spread[0, 0]), expected, rtol=1e-6)
 
 
