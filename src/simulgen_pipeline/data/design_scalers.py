@@ -6,15 +6,10 @@ import pandas as pd
 
 from .artifact import Config, State
 from .config import DataConfig
-from .pictures import PICTURE_COLUMN, PictureScaler
+from .pictures import PictureScaler, has_pictures
 from .scaling import DesignScaler
 
 AnyDesignScaler = DesignScaler | PictureScaler
-
-
-def has_pictures(designs: pd.DataFrame) -> bool:
-    """Whether a design table names pictures, not values of parameters."""
-    return list(designs.columns) == [PICTURE_COLUMN]
 
 
 def fit_scaler_of_designs(designs: pd.DataFrame, config: DataConfig) -> AnyDesignScaler:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import DataError
-from .pictures import PICTURE_COLUMN, list_pictures
+from .pictures import PICTURE_COLUMN, has_pictures, list_pictures
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ def match_designs(
         )
     has_ids = table.index.name == ID_COLUMN
     is_named = design_ids is not None and not table.index.isin(design_ids).any()
-    if PICTURE_COLUMN in table and is_named:  # files have names that need not be ids
+    if has_pictures(table) and is_named:  # files have names that need not be ids
         logger.warning(
             "No picture of %s has the id of a simulation ('%s' is the first picture, '%s' the "
             "first id): they are matched in natural order.",
@@ -190,7 +190,7 @@ def match_designs(
 def design_fingerprint(table: pd.DataFrame) -> str:
     """Identifies a design table: SHA-256 of its ids, and of parameters or pictures themselves."""
     digest = hashlib.sha256(repr((table.index.tolist(), table.columns.tolist())).encode())
-    if PICTURE_COLUMN in table:
+    if has_pictures(table):
         for path in table[PICTURE_COLUMN]:
             digest.update(hashlib.sha256(Path(path).read_bytes()).digest())
     else:

@@ -71,6 +71,12 @@ def list_pictures(folder: Path) -> pd.DataFrame:
     return pd.DataFrame({PICTURE_COLUMN: [str(path) for path in found]}, index=index)
 
 
+def has_pictures(designs: pd.DataFrame) -> bool:
+    """Whether a design table names pictures; a parameter may have that name, too."""
+    column = designs.get(PICTURE_COLUMN)
+    return column is not None and not pd.api.types.is_numeric_dtype(column)
+
+
 def _natural(name: str) -> list[tuple[int, int, str]]:
     """Sort key that takes runs of digits as numbers."""
     parts = re.split(r"(\d+)", name.lower())

@@ -157,7 +157,7 @@ class Baselines:
         gpr, completed = _fit_gpr(folds, rbf_errors, config, num_jobs)
         report = {
             "num_parameters": designs.shape[1],
-            "num_inputs": num_inputs,
+            "num_inputs": len(inputs["columns"]),
             "ignored_parameters": np.flatnonzero(np.ptp(designs, axis=0) == 0).tolist(),
             "repeated_designs": [rows[same].tolist() for same in members if len(same) > 1],
             "num_designs": len(distinct),
@@ -290,13 +290,12 @@ def _fit_gpr(
 def _limits_reached(report: Config, config: BaselineConfig, pod: TrajectoryPod) -> list[str]:
     """Names of the limits that made a baseline use less than there is."""
     num_designs, num_modes, gpr = report["num_designs"], report["num_modes"], report[POD_GPR]
-    num_inputs = report["num_parameters"] - len(report["ignored_parameters"])
     reached = {
         "max_tuning_designs": num_designs > config.max_tuning_designs,
         "max_rbf_designs": num_designs > config.max_rbf_designs,
         "max_gp_designs": num_designs > config.max_gp_designs,
         "max_gp_modes": gpr["num_modes"] == config.max_gp_modes < num_modes,
-        "max_length_scales": num_inputs > config.max_length_scales,
+        "max_length_scales": report["num_inputs"] > config.max_length_scales,
         "max_bytes": pod.limited_,
     }
     return [name for name, is_reached in reached.items() if is_reached]

@@ -28,8 +28,8 @@ from simulgen_pipeline.models.trained import LatentArrays, TrainedConditioner, T
 from simulgen_pipeline.models.vae import Decoder, HierarchicalVae, VaeArchitecture
 
 from .config import ConditionerConfig, EndToEndConfig, EngineConfig, Loss, VaeConfig
-from .job import Arrays, ConditionerJob, VaeJob
-from .launch import Trained, train
+from .job import Arrays, ConditionerJob, VaeJob, part_of_arrays
+from .launch import train
 
 Memory = Literal["auto", "preload", "lazy"]
 
@@ -87,12 +87,12 @@ def fit_vae(
     arrays = _arrays(channels, designs, split, representation, config.loss)
     trained = train(job, arrays, work_folder)
     network = HierarchicalVae(architecture)
-    network.load_state_dict(_part(trained, "vae."))
+    network.load_state_dict(part_of_arrays(trained.weights, "vae"))
     design_posterior = None
     if config.posterior == "design":
         num_features = designs.features.shape[1]
         design_posterior = ResidualMlp(num_features, 2 * architecture.num_latents, DESIGN_FILTERS)
-        design_posterior.load_state_dict(_part(trained, "design_posterior."))
+        design_posterior.load_state_dict(part_of_arrays(trained.weights, "design_posterior"))
     vae = TrainedVae(
         network,
         design_posterior,
@@ -156,11 +156,11 @@ def fit_conditioner(
         arrays |= {f"design_posterior.{name}": value for name, value in weights.items()}
     trained = train(job, arrays, work_folder)
     network = Conditioner(architecture, vae.network.architecture)
-    network.load_state_dict(_part(trained, "conditioner."))
+    network.load_state_dict(part_of_arrays(trained.weights, "conditioner"))
     decoder = None
     if end_to_end is not None and end_to_end.tune_decoder:
         decoder = Decoder(vae.network.architecture)
-        decoder.load_state_dict(_part(trained, "decoder."))
+        decoder.load_state_dict(part_of_arrays(trained.weights, "decoder"))
     return TrainedConditioner(network, decoder), trained.history
 
 
@@ -218,15 +218,6 @@ def _arrays(
 
 def _tensor(values: NDArray[Any]) -> torch.Tensor:
     return torch.from_numpy(values.astype(np.float32))
-
-
-def _part(trained: Trained, prefix: str) -> dict[str, torch.Tensor]:
-    """The weights of one module of the objective."""
-    return {
-        name.removeprefix(prefix): value
-        for name, value in trained.weights.items()
-        if name.startswith(prefix)
-    }
 
 
 def _run_folder(folder: Path, name: str) -> Path:

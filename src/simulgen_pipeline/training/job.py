@@ -70,6 +70,12 @@ class _AnyJob(BaseModel):
     job: Annotated[Job, Field(discriminator="name")]
 
 
+def part_of_arrays(arrays: Arrays, part: str) -> Arrays:
+    """The arrays whose names begin with `part.`, by the rest of their names."""
+    prefix = f"{part}."
+    return {n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)}
+
+
 def job_key(job: Job, arrays: Arrays, fields: SimulationFields, num_processes: int) -> str:
     """A hash of what determines the result: values, arrays, data and the number of processes.
 

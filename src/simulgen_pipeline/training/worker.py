@@ -32,7 +32,16 @@ from simulgen_pipeline.models.vae import HierarchicalVae, Latents
 from .checkpoints import Checkpoints
 from .config import OptimisationConfig
 from .data import TrainingData
-from .job import HISTORY_FILE, WEIGHTS_FILE, Arrays, ConditionerJob, Job, VaeJob, read_job
+from .job import (
+    HISTORY_FILE,
+    WEIGHTS_FILE,
+    Arrays,
+    ConditionerJob,
+    Job,
+    VaeJob,
+    part_of_arrays,
+    read_job,
+)
 from .loop import Row, Trainer
 from .objectives import (
     ConditionerObjective,
@@ -67,7 +76,7 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
     torch.manual_seed(job.engine.seed)
     vae = HierarchicalVae(job.architecture)
     if isinstance(job, ConditionerJob):
-        vae.load_state_dict(_part(arrays, "vae."))
+        vae.load_state_dict(part_of_arrays(arrays, "vae"))
         conditioner = Conditioner(job.conditioner, job.architecture)
         with torch.no_grad():
             relative = vae.decoder.relative(_latents(arrays)).flat()
@@ -127,16 +136,12 @@ def _sampler(job: Job, arrays: Arrays) -> DesignSampler:
 
 
 def _teacher(job: ConditionerJob, arrays: Arrays) -> Teacher | None:
-    weights = _part(arrays, "design_posterior.")
+    weights = part_of_arrays(arrays, "design_posterior")
     if not weights or job.conditioner.kind != "mlp" or job.config.teacher_weight == 0:
         return None
     posterior = _design_posterior(job, arrays)
     posterior.load_state_dict(weights)
     return Teacher(posterior, _sampler(job, arrays), job.config.teacher_weight)
-
-
-def _part(arrays: Arrays, prefix: str) -> Arrays:
-    return {n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)}
 
 
 def _latents(arrays: Arrays) -> Latents:

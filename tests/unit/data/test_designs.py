@@ -9,6 +9,7 @@ import pytest
 
 from simulgen_pipeline.data.designs import design_fingerprint, match_designs, read_designs
 from simulgen_pipeline.data.errors import DataError
+from simulgen_pipeline.data.pictures import has_pictures
 
 Write = Callable[..., Path]
 
@@ -174,6 +175,14 @@ def test_pictures_whose_names_are_no_ids_are_matched_in_natural_order(tmp_path: 
 def test_pictures_of_which_only_some_are_ids_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="have no design with their id"):
         match_designs(pictures(tmp_path, "a.png", "x.png"), 2, ["a", "b"], ("s", "d"))
+
+
+def test_a_parameter_may_be_called_picture(write_designs: Write) -> None:
+    table = read_designs(write_designs("id,picture\na,1\nb,2\n"))
+    assert not has_pictures(table)
+    assert len(design_fingerprint(table)) == 64
+    with pytest.raises(DataError, match="have no design with their id"):
+        match_designs(table, 2, ["x", "y"], ("s", "d"))
 
 
 def test_fingerprint_of_pictures_is_that_of_their_contents(tmp_path: Path) -> None:

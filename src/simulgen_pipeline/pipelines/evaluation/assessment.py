@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from simulgen_pipeline.data.design_inputs import DesignInputs
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.evaluation.calibration import choose_shape
@@ -46,12 +47,13 @@ def calibrate(
 ) -> Surrogate:
     """The surrogate with spreads that hold on the validation designs, and its champion named."""
     surrogate.factors = dict.fromkeys(surrogate.models, 1.0)
-    surrogate.shape = choose_shape(_members(surrogate, fields, designs, split.validation))
+    inputs = surrogate.inputs(designs, warn=False)
+    surrogate.shape = choose_shape(_members(surrogate, fields, inputs, split.validation))
     factors, scores = {}, {}
     for model in surrogate.models:
         errors = FieldErrors()
         factors[model] = calibration_factor(
-            _compared(surrogate, model, fields, designs, split.validation, errors)
+            _compared(surrogate, model, fields, designs, inputs, split.validation, errors)
         )
         scores[model] = errors.result()["relative_l2_mean"]
     for model in [model for model, factor in factors.items() if not np.isfinite(factor)]:
@@ -74,13 +76,11 @@ def calibrate(
 
 
 def _members(
-    surrogate: Surrogate, fields: SimulationFields, designs: pd.DataFrame, rows: tuple[int, ...]
+    surrogate: Surrogate, fields: SimulationFields, inputs: DesignInputs, rows: tuple[int, ...]
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
     """True field, mean and variance (T, M) of the VAE's members, of the first designs."""
-    chosen = designs.iloc[list(rows[:MOST_DESIGNS_FOR_SHAPE])]
-    inputs = surrogate.inputs(chosen, warn=False)
-    for number, row in enumerate(rows[:MOST_DESIGNS_FOR_SHAPE]):
-        mean, variance = surrogate.members_moments(inputs.take([number]))
+    for row in rows[:MOST_DESIGNS_FOR_SHAPE]:
+        mean, variance = surrogate.members_moments(inputs.take([row]))
         yield fields.read([row])[0], mean[0], variance[0]
 
 
@@ -89,11 +89,11 @@ def _compared(
     model: str,
     fields: SimulationFields,
     designs: pd.DataFrame,
+    inputs: DesignInputs,
     rows: tuple[int, ...],
     errors: FieldErrors,
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
     """Blocks of true fields, predicted ones and spreads, whose errors are counted on the way."""
-    inputs = surrogate.inputs(designs, warn=False)
     for block, true in fields.blocks(rows, BLOCK_BYTES):
         predicted = surrogate.predict_inputs(inputs.take(block), model)
         errors.update(true, predicted.fields, designs.index[block].tolist())

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from simulgen_pipeline.data.design_scalers import has_pictures
 from simulgen_pipeline.data.fields import SimulationFields
+from simulgen_pipeline.data.pictures import has_pictures
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.evaluation import plots
 from simulgen_pipeline.models.baselines import BaselineConfig, Baselines
