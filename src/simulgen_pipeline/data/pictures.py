@@ -29,8 +29,8 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 # Side of the reduced pictures whose principal components are taken [pixel].
 COMPONENT_SIZE = 64
 # Principal components: at most this many, and as many as leave out this share of the variance.
-MOST_COMPONENTS = 64
-VARIANCE_LEFT_OUT = 1e-3
+MOST_COMPONENTS = 128
+VARIANCE_LEFT_OUT = 1e-6
 # A picture is unlike those of training when its part outside their components is this many times
 # the largest found there.
 UNLIKE = 2.0

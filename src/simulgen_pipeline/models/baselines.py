@@ -36,7 +36,7 @@ POD_RBF, POD_GPR = "pod_rbf", "pod_gpr"
 # Fewer designs are tuned sooner than other processes have started.
 FEWEST_DESIGNS_FOR_JOBS = 100
 # Numbers of principal components that are compared as inputs, beside all of them.
-INPUT_COUNTS = (2, 4, 8, 16, 24, 32, 48)
+INPUT_COUNTS = (2, 4, 8, 16, 24, 32, 48, 64, 96)
 
 
 class BaselineConfig(BaseModel):
