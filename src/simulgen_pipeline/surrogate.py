@@ -40,7 +40,8 @@ class Surrogate:
     """A trained VAE and conditioner, and the baselines that it was compared with.
 
     Attributes:
-        vae, conditioner, baselines: the models.
+        vae, conditioner, baselines: the models. Baselines are fitted to the training designs when
+            they are calibrated, and given the validation designs as well when that is done.
         metadata: name, units, mesh and times of the field.
         factors: by model, what its own spread is multiplied with so that 90% intervals hold on the
             validation designs; 1 before calibration.
@@ -71,6 +72,18 @@ class Surrogate:
             DataError: the folder is missing, damaged, or of another format version.
         """
         return load_artifact(cls, Path(folder))
+
+    def with_baselines(self, baselines: Baselines) -> Surrogate:
+        """The same, calibration included, with baselines that are fitted to other designs."""
+        return Surrogate(
+            self.vae,
+            self.conditioner,
+            baselines,
+            self.metadata,
+            self.factors,
+            self.champion,
+            self.shape,
+        )
 
     @property
     def models(self) -> tuple[str, ...]:

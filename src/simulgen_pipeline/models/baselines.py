@@ -1,7 +1,7 @@
 """The baselines that a surrogate is measured against: POD + RBF and POD + Gaussian processes.
 
-Shapes: N designs in all, n designs fitted, q designs asked for, P parameters, T time steps,
-M nodes, R modes, G modes with a Gaussian process.
+Shapes: N designs in all, n designs fitted, a designs added, q designs asked for, P parameters,
+T time steps, M nodes, R modes, G modes with a Gaussian process.
 
 What engineers use on finished simulations (Guo & Hesthaven 2018, Computer Methods in Applied
 Mechanics and Engineering 341; EZyRB: Demo, Tezzele & Rozza 2018, Journal of Open Source Software
@@ -24,9 +24,11 @@ from simulgen_pipeline.data.errors import DataError
 
 from . import radial_basis
 from .cross_validation import Folds
+from .fitted_designs import FittedDesigns
 from .mode_processes import Completed, ModeProcesses, choose_kind, complete, fit_further_modes
 from .radial_basis import RadialBasis, held_out_errors
-from .trajectory_pod import FieldReader, TrajectoryPod
+from .snapshots import FieldReader
+from .trajectory_pod import TrajectoryPod
 
 Float64 = NDArray[np.float64]
 
@@ -35,6 +37,8 @@ logger = logging.getLogger(__name__)
 POD_RBF, POD_GPR = "pod_rbf", "pod_gpr"
 # Fewer designs are tuned sooner than other processes have started.
 FEWEST_DESIGNS_FOR_JOBS = 100
+# Limits that `refit` meets again; the others are those of choices, which it leaves as they are.
+LIMITS_OF_REFIT = ("max_rbf_designs", "max_gp_designs", "max_bytes")
 # Numbers of principal components that are compared as inputs, beside all of them.
 INPUT_COUNTS = (2, 4, 8, 16, 24, 32, 48, 64, 96)
 
@@ -77,7 +81,8 @@ class Baselines:
     Attributes:
         report: plain values: what was chosen, its cross-validated `error` and that of every
             candidate (Gaussian processes are compared on the leading modes, with length scales and
-            noise of all designs), and which limits were reached.
+            noise of all designs), how many designs the models are fitted to, and which limits were
+            reached.
     """
 
     names: ClassVar[tuple[str, ...]] = (POD_RBF, POD_GPR)
@@ -120,9 +125,7 @@ class Baselines:
                 that are not finite.
         """
         config, rows = config or BaselineConfig(), np.asarray(rows, dtype=np.int64)
-        designs = _finite(designs)
-        if len(designs) != len(rows):
-            raise DataError(f"Expected a design for each of {len(rows)} rows, got {len(designs)}.")
+        designs = _finite(designs, len(rows))
         distinct, group = np.unique(designs, axis=0, return_inverse=True)
         if len(distinct) < 3:
             raise DataError(
@@ -155,11 +158,13 @@ class Baselines:
             num_jobs = 1
         rbf, rbf_errors = _fit_rbf(folds, num_jobs)
         gpr, completed = _fit_gpr(folds, rbf_errors, config, num_jobs)
+        num_runs = np.array([len(same) for same in members])
+        fitted = FittedDesigns(points, coefficients, num_runs, rows[np.concatenate(members)])
         report = {
             "num_parameters": designs.shape[1],
             "num_inputs": len(inputs["columns"]),
             "ignored_parameters": np.flatnonzero(np.ptp(designs, axis=0) == 0).tolist(),
-            "repeated_designs": [rows[same].tolist() for same in members if len(same) > 1],
+            "repeated_designs": fitted.repeated,
             "num_designs": len(distinct),
             "num_tuning_designs": len(folds.points),
             "num_modes": len(pod.modes_),
@@ -171,8 +176,7 @@ class Baselines:
         _log(report)
         state = {
             **inputs,
-            "points": points,
-            "coefficients": coefficients,
+            **fitted._asdict(),
             "rbf_std": pod.root_mean_square(rbf_errors),
             "theta": completed.theta,
             "other_variances": np.mean(
@@ -180,6 +184,68 @@ class Baselines:
             ),
         }
         return cls(pod, report, state)
+
+    def refit(
+        self,
+        reader: FieldReader,
+        rows: NDArray[np.int64],
+        designs: Float64,
+        config: BaselineConfig | None = None,
+    ) -> Self:
+        """The same models, with all that was chosen, given further designs as well.
+
+        Nothing is tuned again, so that this takes a linear solution per model. What the added
+        fields have outside of the modes gets modes of its own, in which the designs so far have
+        nothing: theirs stay as they are, and so do the processes' length scales and noise. Added
+        modes have no process; RBF predicts them for `pod_gpr` if every mode had one. The held-out
+        errors behind `pod_rbf`'s standard deviation remain those of the first fit.
+
+        Args:
+            reader: fields (N, T, M) in physical units.
+            rows: (a,) the designs in `reader` to add.
+            designs: (a, P) their parameters, scaled as those that were fitted.
+            config: limits of the cost.
+
+        Raises:
+            DataError: the designs have another number of parameters, or values are not finite.
+        """
+        config, rows = config or BaselineConfig(), np.asarray(rows, dtype=np.int64)
+        points = _points(self._known_parameters(_finite(designs, len(rows))), self._state)
+        pod, coefficients = self._pod.extended(reader, rows)
+        # In random order, like those that were fitted: a limit may leave some out.
+        order = np.random.default_rng(config.seed).permutation(len(rows))
+        first = FittedDesigns(*(self._state[name] for name in FittedDesigns._fields))
+        fitted = first.with_runs(points[order], coefficients[order], rows[order])
+        # An added mode is predicted from no design but the added ones: without them, by zero.
+        added = fitted.coefficients[:, len(self._pod.modes_) :]
+        state = {
+            **self._state,
+            **fitted._asdict(),
+            "other_variances": np.append(
+                self._state["other_variances"], np.mean(np.square(added), axis=0)
+            ),
+        }
+        num_designs = len(fitted.points)
+        report = {
+            **self.report,
+            "repeated_designs": fitted.repeated,
+            "num_designs": num_designs,
+            "num_modes": len(pod.modes_),
+        }
+        for model, most in (
+            (POD_RBF, config.max_rbf_designs),
+            (POD_GPR, config.max_gp_designs),
+        ):
+            report[model] = {**self.report[model], "num_designs": min(num_designs, most)}
+        if fitted.coefficients.shape[1] > self.report["num_modes"]:
+            report[POD_GPR]["other_modes"] = self.report[POD_GPR]["other_modes"] or POD_RBF
+        report["limits_reached"] = [
+            name
+            for name in _limits_reached(report, config, pod)
+            if name in LIMITS_OF_REFIT or name in self.report["limits_reached"]
+        ]
+        logger.info("Baselines refitted to %d designs, %d modes", num_designs, len(pod.modes_))
+        return type(self)(pod, report, state)
 
     def predict(self, designs: Float64, model: str) -> BaselinePrediction:
         """Predict the fields of designs.
@@ -192,13 +258,7 @@ class Baselines:
             DataError: the designs have another number of parameters or are not finite, or there is
                 no such model.
         """
-        designs = _finite(designs)
-        if designs.shape[1] != self.report["num_parameters"]:
-            raise DataError(
-                f"Expected designs of {self.report['num_parameters']} parameters, got "
-                f"{designs.shape[1]}."
-            )
-        points = _points(designs, self._state)
+        points = _points(self._known_parameters(_finite(designs)), self._state)
         if model == POD_RBF:
             fields = self._pod.inverse_transform(self._rbf(points))
             return BaselinePrediction(fields, np.broadcast_to(self._state["rbf_std"], fields.shape))
@@ -215,6 +275,14 @@ class Baselines:
             )
         )
 
+    def _known_parameters(self, designs: Float64) -> Float64:
+        if designs.shape[1] != self.report["num_parameters"]:
+            raise DataError(
+                f"Expected designs of {self.report['num_parameters']} parameters, got "
+                f"{designs.shape[1]}."
+            )
+        return designs
+
     def config(self) -> Config:
         return {"report": self.report, "pod": self._pod.config()}
 
@@ -228,8 +296,11 @@ class Baselines:
         return cls(pod, config["report"], own)
 
 
-def _finite(designs: Float64) -> Float64:
+def _finite(designs: Float64, num_rows: int | None = None) -> Float64:
+    """Designs as they are, if they are finite and as many as there are rows for them."""
     designs = np.asarray(designs, dtype=np.float64)
+    if num_rows is not None and len(designs) != num_rows:
+        raise DataError(f"Expected a design for each of {num_rows} rows, got {len(designs)}.")
     if designs.ndim != 2:
         raise DataError(f"Expected designs (number, parameters), got shape {designs.shape}.")
     wrong = np.flatnonzero(~np.isfinite(designs).all(axis=1))

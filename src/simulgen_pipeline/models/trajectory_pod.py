@@ -10,7 +10,7 @@ the Frobenius distance between fields.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol, Self
+from typing import Self
 
 import numpy as np
 import scipy.linalg
@@ -19,23 +19,12 @@ from numpy.typing import NDArray
 from simulgen_pipeline.data.artifact import Config, State
 from simulgen_pipeline.data.errors import DataError
 
+from .snapshots import FieldReader, checked_norms, read_blocks, round_off
+
 Float64 = NDArray[np.float64]
 
 # Values of the modes that are converted to float64 at a time: two megabytes, near the cache.
 CHUNK_VALUES = 2**18
-
-
-class FieldReader(Protocol):
-    """Fields that are read by design, such as a lazy handle on a file."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(N, T, M)."""
-        ...
-
-    def read(self, rows: NDArray[np.int64], /) -> NDArray[Any]:
-        """The fields (len(rows), T, M) of some designs, in the order given."""
-        ...
 
 
 class TrajectoryPod:
@@ -90,23 +79,18 @@ class TrajectoryPod:
         _, num_times, num_nodes = reader.shape
         self.field_shape_ = (num_times, num_nodes)
         self.streamed_ = len(rows) * num_times * num_nodes * 8 > self.max_bytes
-        dtype = reader.read(rows[:1]).dtype
-        of_values = float(np.finfo(dtype if dtype.kind == "f" else np.float64).eps) / 2
-        round_off = max(of_values, len(rows) * float(np.finfo(np.float64).eps))
         if self.streamed_:
-            self._fit_streamed(reader, rows, round_off)
+            self._fit_streamed(reader, rows)
         else:
-            self._fit_in_memory(reader, rows, round_off)
+            self._fit_in_memory(reader, rows)
         return self
 
-    def _fit_in_memory(
-        self, reader: FieldReader, rows: NDArray[np.int64], round_off: float
-    ) -> None:
+    def _fit_in_memory(self, reader: FieldReader, rows: NDArray[np.int64]) -> None:
         num_values = self.field_shape_[0] * self.field_shape_[1]
         snapshots = np.empty((len(rows), num_values))
-        for part, block in _blocks(reader, rows, self.max_bytes // 8):
+        for part, block in read_blocks(reader, rows, self.max_bytes // 8):
             snapshots[part] = block
-        self.norms_ = _checked_norms(np.einsum("nd,nd->n", snapshots, snapshots), rows)
+        self.norms_ = checked_norms(np.einsum("nd,nd->n", snapshots, snapshots), rows)
         self.mean_ = snapshots.mean(axis=0)
         snapshots -= self.mean_
         # The transpose is in Fortran's order, so that LAPACK works in place and copies nothing.
@@ -114,24 +98,25 @@ class TrajectoryPod:
             snapshots.T, full_matrices=False, overwrite_a=True, check_finite=False
         )
         precision = max(snapshots.shape) * np.finfo(np.float64).eps * singular[0]
-        kept = self._num_kept(singular**2, max(precision, round_off * self.norms_.max()))
+        of_fields = round_off(reader, rows) * self.norms_.max()
+        kept = self._num_kept(singular**2, max(precision, of_fields))
         self.modes_ = modes.T[:kept].astype(np.float32)
         self.coefficients_ = rotation[:kept].T * singular[:kept]
 
-    def _fit_streamed(self, reader: FieldReader, rows: NDArray[np.int64], round_off: float) -> None:
+    def _fit_streamed(self, reader: FieldReader, rows: NDArray[np.int64]) -> None:
         n, num_values = len(rows), self.field_shape_[0] * self.field_shape_[1]
         block_bytes = self.max_bytes // 2  # two blocks are held at a time
         self.mean_, squares = np.zeros(num_values), np.empty(n)
-        for part, block in _blocks(reader, rows, block_bytes):
+        for part, block in read_blocks(reader, rows, block_bytes):
             squares[part] = np.einsum("nd,nd->n", block, block)
             self.mean_ += block.sum(axis=0) / n
-        self.norms_ = _checked_norms(squares, rows)
+        self.norms_ = checked_norms(squares, rows)
 
         gram = np.empty((n, n))
-        for part, block in _blocks(reader, rows, block_bytes):
+        for part, block in read_blocks(reader, rows, block_bytes):
             block -= self.mean_
             gram[part, part] = block @ block.T
-            for later, other in _blocks(reader, rows, block_bytes, start=part.stop):
+            for later, other in read_blocks(reader, rows, block_bytes, start=part.stop):
                 other -= self.mean_
                 gram[part, later] = block @ other.T
                 gram[later, part] = gram[part, later].T
@@ -139,11 +124,12 @@ class TrajectoryPod:
         eigenvalues, vectors = eigenvalues[::-1].clip(min=0), vectors[:, ::-1]
         precision = np.sqrt(n * np.finfo(np.float64).eps * eigenvalues[0])
         most = max(1, self.max_bytes // (4 * num_values))
-        kept = self._num_kept(eigenvalues, max(precision, round_off * self.norms_.max()), most)
+        of_fields = round_off(reader, rows) * self.norms_.max()
+        kept = self._num_kept(eigenvalues, max(precision, of_fields), most)
         singular, vectors = np.sqrt(eigenvalues[:kept]), vectors[:, :kept]
 
         self.modes_ = np.zeros((kept, num_values), np.float32)
-        for part, block in _blocks(reader, rows, block_bytes):
+        for part, block in read_blocks(reader, rows, block_bytes):
             block -= self.mean_
             for chunk in self._chunks():
                 self.modes_[:, chunk] += (vectors[part] / singular).T @ block[:, chunk]
@@ -176,6 +162,64 @@ class TrajectoryPod:
                 factor, self.modes_[:, chunk], lower=True
             )
         self.coefficients_ = self.coefficients_ @ factor
+
+    def extended(self, reader: FieldReader, rows: NDArray[np.int64]) -> tuple[Self, Float64]:
+        """This decomposition with modes for what further designs have outside of its own.
+
+        Mean and modes stay, and with them the coefficients of the designs that were fitted, which
+        have nothing of the added modes. As far as the latter do not fit into `max_bytes`, or some
+        of the fitted designs were left out for lack of memory, none are added: the further designs
+        are projected only.
+
+        Args:
+            reader: fields (N, T, M).
+            rows: (m,) the further designs.
+
+        Returns:
+            The extended decomposition of R + K modes, and coefficients (m, R + K) of the further
+            designs. Its `lost_energy_` remains that of the designs that were fitted.
+
+        Raises:
+            DataError: values are not finite.
+        """
+        num_designs, num_values = len(rows), len(self.mean_)
+        num_modes = len(self.modes_)
+        most_bytes = num_values * max(8 * num_designs, 4 * (num_modes + num_designs))
+        limited = self.limited_ or most_bytes > self.max_bytes
+        residuals = np.empty((0 if limited else num_designs, num_values))
+        coefficients = np.empty((num_designs, num_modes))
+        squares = np.empty(num_designs)
+        for part, block in read_blocks(reader, rows, self.max_bytes // 8):
+            squares[part] = np.einsum("nd,nd->n", block, block)
+            block -= self.mean_
+            coefficients[part] = self._take_out(block)
+            if not limited:
+                residuals[part] = block
+        norms = checked_norms(squares, rows)
+        pod = self.from_state({**self.config(), "limited": limited}, self.state())
+        if limited:
+            return pod, coefficients
+        modes, singular, rotation = scipy.linalg.svd(
+            residuals.T, full_matrices=False, overwrite_a=True, check_finite=False
+        )
+        # The modes, too, are rounded to float32.
+        of_fields = max(round_off(reader, rows), float(np.finfo(np.float32).eps) / 2) * norms.max()
+        precision = max(residuals.shape) * np.finfo(np.float64).eps * singular[0]
+        kept = int(np.count_nonzero(singular > max(precision, of_fields)))
+        pod.modes_ = np.vstack([self.modes_, modes.T[:kept].astype(np.float32)])
+        return pod, np.hstack([coefficients, rotation[:kept].T * singular[:kept]])
+
+    def _take_out(self, snapshots: Float64) -> Float64:
+        """Coefficients (b, R) of centred snapshots (b, T * M), which keep what no mode holds."""
+        coefficients = np.zeros((len(snapshots), len(self.modes_)))
+        for _ in range(2):  # once more for what is left, as modes in float32 are a little oblique
+            found = np.zeros_like(coefficients)
+            for chunk in self._chunks():
+                found += snapshots[:, chunk] @ self.modes_[:, chunk].T.astype(np.float64)
+            for chunk in self._chunks():
+                snapshots[:, chunk] -= found @ self.modes_[:, chunk].astype(np.float64)
+            coefficients += found
+        return coefficients
 
     def inverse_transform(self, coefficients: Float64) -> Float64:
         """Coefficients (q, R) to fields (q, T, M) in physical units."""
@@ -246,26 +290,3 @@ class TrajectoryPod:
         pod.streamed_, pod.limited_ = config["streamed"], config["limited"]
         pod.mean_, pod.modes_ = state["mean"], state["modes"]
         return pod
-
-
-def _blocks(
-    reader: FieldReader, rows: NDArray[np.int64], max_bytes: int, start: int = 0
-) -> Iterator[tuple[slice, Float64]]:
-    """Places among `rows` from `start` on, and their snapshots (b, T * M) in float64."""
-    _, num_times, num_nodes = reader.shape
-    size = max(1, max_bytes // (8 * num_times * num_nodes))
-    for first in range(start, len(rows), size):
-        part = slice(first, min(first + size, len(rows)))
-        fields = reader.read(rows[part])
-        yield part, np.array(fields, dtype=np.float64).reshape(len(fields), -1)
-
-
-def _checked_norms(squares: Float64, rows: NDArray[np.int64]) -> Float64:
-    wrong = rows[~np.isfinite(squares)]
-    if len(wrong):
-        raise DataError(
-            f"The fields of {len(wrong)} designs are not finite (rows "
-            f"{', '.join(map(str, wrong[:5]))}{', ...' if len(wrong) > 5 else ''}). Expected "
-            f"finite values; leave these designs out or repair them."
-        )
-    return np.sqrt(squares)

@@ -2,8 +2,8 @@
 
 Shapes: n designs, T time steps, M nodes.
 
-The validation designs calibrate the spread and choose the champion; the test designs are only
-looked at by `assess`.
+The validation designs calibrate the spread and choose the champion, with baselines that have not
+seen them; the test designs are only looked at by `assess`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.evaluation.calibration import choose_shape
 from simulgen_pipeline.evaluation.metrics import FieldErrors, IntervalErrors, calibration_factor
 from simulgen_pipeline.evaluation.peaks import PeakErrors, WorstErrors
+from simulgen_pipeline.models.baselines import Baselines
 from simulgen_pipeline.models.trained import LatentArrays, StoredLatents, TrainedVae
 from simulgen_pipeline.surrogate import VAE, Surrogate
 
@@ -102,12 +103,24 @@ def _compared(
 
 def assess(
     surrogate: Surrogate,
+    training_baselines: Baselines,
     latents: StoredLatents,
     fields: SimulationFields,
     designs: pd.DataFrame,
     split: Split,
 ) -> Assessment:
-    """Errors of reconstruction, prediction and baselines on every part, in physical units."""
+    """Errors of reconstruction, prediction and baselines on every part, in physical units.
+
+    Args:
+        surrogate: whose baselines are fitted to training and validation designs.
+        training_baselines: fitted to the training designs, measured on the validation designs.
+        latents: of all designs.
+        fields: of all designs.
+        designs: all of them.
+        split: the parts.
+    """
+    measured = dict.fromkeys(split.parts, surrogate)
+    measured["validation"] = surrogate.with_baselines(training_baselines)
     metrics: dict[str, Any] = {
         "num_designs": {
             part: len(getattr(split, part)) for part in ("train", "validation", "test")
@@ -132,7 +145,7 @@ def assess(
             reconstructed = reconstruct(surrogate.vae, latents, block)
             errors[RECONSTRUCTION].update(true, reconstructed, ids)
             for model in models:
-                predicted = surrogate.predict_inputs(inputs.take(block), model)
+                predicted = measured[part].predict_inputs(inputs.take(block), model)
                 errors[model].update(true, predicted.fields, ids)
                 if model == VAE:
                     interval.update(true, predicted.fields, predicted.std)

@@ -45,20 +45,26 @@ def assemble_surrogate(
     baselines: Baselines,
     fields: SimulationFields,
     design_table: pd.DataFrame,
+    config: BaselineConfig,
 ) -> Surrogate:
-    """Put the models together and calibrate them on the validation designs."""
+    """Calibrate the models on the validation designs, then give these to the baselines, too."""
     surrogate = Surrogate(vae, conditioner, baselines, fields.metadata)
-    return calibrate(surrogate, fields, design_table, vae.split)
+    calibrated = calibrate(surrogate, fields, design_table, vae.split)
+    rows = np.array(vae.split.validation)
+    designs = vae.design_scaler.inputs(design_table.iloc[rows], warn=False)
+    return calibrated.with_baselines(baselines.refit(fields, rows, designs.features, config))
 
 
 def evaluate(
     surrogate: Surrogate,
+    baselines: Baselines,
     latents: StoredLatents,
     fields: SimulationFields,
     design_table: pd.DataFrame,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Measure the surrogate on every part."""
-    return assess(surrogate, latents, fields, design_table, surrogate.vae.split)
+    """Measure the surrogate on every part, its baselines where they were not fitted."""
+    split = surrogate.vae.split
+    return assess(surrogate, baselines, latents, fields, design_table, split)
 
 
 def draw_over_time(

@@ -19,13 +19,20 @@ def create_assembly() -> Pipeline:
             ),
             Node(
                 nodes.assemble_surrogate,
-                ["vae", "conditioner", "baselines", "fields", "design_table"],
+                [
+                    "vae",
+                    "conditioner",
+                    "baselines",
+                    "fields",
+                    "design_table",
+                    "params:baselines",
+                ],
                 "surrogate",
                 name="assemble_surrogate",
             ),
             Node(
                 nodes.evaluate,
-                ["surrogate", "latents", "fields", "design_table"],
+                ["surrogate", "baselines", "latents", "fields", "design_table"],
                 ["metrics", "design_errors"],
                 name="evaluate",
             ),

@@ -21,7 +21,14 @@ from simulgen_pipeline.training.config import ConditionerConfig, EngineConfig, V
 
 from .config import StudiesConfig
 from .members import Result, train_members
-from .report import FOLD, errors_by_model, member_result, report_folds, report_sizes
+from .report import (
+    FOLD,
+    errors_by_model,
+    member_result,
+    num_designs_by_model,
+    report_folds,
+    report_sizes,
+)
 from .splits import fold_splits, growing_splits
 from .train import Settings, determined_by, train_and_assess
 
@@ -116,10 +123,11 @@ def draw_repeated_splits(errors: pd.DataFrame) -> Figure:
 
 
 def draw_learning_curve(learning_curve: dict[str, Any]) -> Figure:
-    """Errors over the number of training designs, and where they lead."""
-    num_designs = [size["num_designs"] for size in learning_curve["sizes"]]
+    """Errors over the number of designs fitted, and where they lead."""
+    num_designs = num_designs_by_model(learning_curve["sizes"])
     errors = errors_by_model(learning_curve["sizes"])
     laws = {
-        model: PowerLaw.fit(num_designs, errors[model]) for model in learning_curve["power_laws"]
+        model: PowerLaw.fit(num_designs[model], errors[model])
+        for model in learning_curve["power_laws"]
     }
     return plots.plot_learning_curve(num_designs, errors, laws, learning_curve["part"])

@@ -83,9 +83,12 @@ def _error_summary(errors: pd.Series[float], folds: pd.Series[int]) -> dict[str,
 def report_sizes(results: Sequence[Result]) -> dict[str, Any]:
     """Errors at each number of training designs, power laws of them, and what they promise."""
     part = "test" if "test" in results[0]["prediction"] else "validation"
+    # Validation errors of baselines are those of a fit to training designs only.
+    of_baselines = ("train", "validation") if part == "test" else ("train",)
     sizes = [
         {
             "num_designs": result["num_designs"]["train"],
+            "num_designs_of_baselines": sum(result["num_designs"][name] for name in of_baselines),
             "reconstruction": result["reconstruction"][part],
             "prediction": result["prediction"][part],
             "baselines": {name: of[part] for name, of in result["baselines"].items()},
@@ -93,9 +96,9 @@ def report_sizes(results: Sequence[Result]) -> dict[str, Any]:
         }
         for result in results
     ]
-    num_designs = [size["num_designs"] for size in sizes]
+    num_designs = num_designs_by_model(sizes)
     laws = {
-        model: _law(num_designs, errors)
+        model: _law(num_designs[model], errors)
         for model, errors in errors_by_model(sizes).items()
         if len(sizes) >= FEWEST_SIZES and min(errors) > 0
     }
@@ -105,6 +108,16 @@ def report_sizes(results: Sequence[Result]) -> dict[str, Any]:
         "sizes": sizes,
         "power_laws": laws,
         "answer": _answer(sizes[-1], laws.get(VAE)),
+    }
+
+
+def num_designs_by_model(sizes: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """Number of designs that each model is fitted to at each size."""
+    trained = [size["num_designs"] for size in sizes]
+    of_baselines = [size["num_designs_of_baselines"] for size in sizes]
+    return {
+        **dict.fromkeys((RECONSTRUCTION, VAE), trained),
+        **dict.fromkeys(sizes[0]["baselines"], of_baselines),
     }
 
 

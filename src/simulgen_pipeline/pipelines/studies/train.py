@@ -100,8 +100,10 @@ def train_and_assess(
         log_folder,
     )
     baselines = fit_baselines(fields, design_table, vae, settings.baselines)
-    surrogate = assemble_surrogate(vae, conditioner, baselines, fields, design_table)
-    return Assessment(*evaluate(surrogate, latents, fields, design_table))
+    surrogate = assemble_surrogate(
+        vae, conditioner, baselines, fields, design_table, settings.baselines
+    )
+    return Assessment(*evaluate(surrogate, baselines, latents, fields, design_table))
 
 
 def determined_by(fields: SimulationFields, design_table: pd.DataFrame, settings: Settings) -> str:
