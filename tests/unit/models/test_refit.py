@@ -100,9 +100,7 @@ def test_designs_in_the_span_of_the_modes_add_none() -> None:
         pod = TrajectoryPod().fit(ArrayReader(values), np.arange(8))
         extended, coefficients = pod.extended(ArrayReader(values), np.arange(8, 12))
         assert len(extended.modes_) == len(pod.modes_) == 3
-        np.testing.assert_allclose(
-            extended.inverse_transform(coefficients), values[8:], rtol=1e-6
-        )
+        np.testing.assert_allclose(extended.inverse_transform(coefficients), values[8:], rtol=1e-6)
 
 
 def test_streamed_pod_is_extended_in_small_blocks_where_modes_fit(data: SimpleNamespace) -> None:
@@ -191,7 +189,9 @@ def test_refit_leaves_coefficients_of_fitted_designs_and_all_choices(
     both = refit(first, data)
     old, new = first.state(), both.state()
     num_designs, num_modes = old["coefficients"].shape
-    np.testing.assert_array_equal(new["coefficients"][:num_designs, :num_modes], old["coefficients"])
+    np.testing.assert_array_equal(
+        new["coefficients"][:num_designs, :num_modes], old["coefficients"]
+    )
     assert (new["coefficients"][:num_designs, num_modes:] == 0).all()
     for name in ("theta", "rbf_std", "columns", "centre", "distance", "pod/mean"):
         np.testing.assert_array_equal(new[name], old[name])
@@ -211,7 +211,9 @@ def test_variances_of_added_modes_are_their_mean_square_over_all_designs(
     known = len(first.state()["other_variances"])
     added = state["coefficients"][:, first.report["num_modes"] :]
     np.testing.assert_allclose(state["other_variances"][known:], np.mean(added**2, axis=0))
-    np.testing.assert_array_equal(state["other_variances"][:known], first.state()["other_variances"])
+    np.testing.assert_array_equal(
+        state["other_variances"][:known], first.state()["other_variances"]
+    )
 
 
 def test_refit_of_a_loaded_fit_is_stored_and_predicts_the_same(

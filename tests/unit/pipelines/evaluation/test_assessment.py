@@ -18,6 +18,8 @@ SPLIT = Split(train=(0, 1, 2), validation=(3, 4), test=(5, 6, 7))
 NUM_DESIGNS, NUM_TIMES, NUM_NODES = 8, 4, 5
 # The VAE's prediction is the truth times 1.1, one time step late.
 FACTOR = 1.1
+# The baseline's, fitted to training designs only, is the truth times 0.7; refitted, the truth.
+WORSE = 0.7
 
 
 @pytest.fixture
@@ -42,11 +44,18 @@ def assessed(true, tmp_path):
             late = FACTOR * np.roll(true[rows], 1, axis=1)
             return Prediction(late if model == "vae" else true[rows], np.ones_like(true[rows]))
 
+        def predict_by_training(inputs, model):
+            fields, std = predict_inputs(inputs, model)
+            return Prediction(fields if model == "vae" else WORSE * fields, std)
+
         surrogate = SimpleNamespace(
             models=("vae", "pod_rbf"),
             baselines=SimpleNamespace(names=("pod_rbf",), report={"limits_reached": []}),
             champion="pod_rbf",
             predict_inputs=predict_inputs,
+            with_baselines={
+                "training": SimpleNamespace(predict_inputs=predict_by_training)
+            }.__getitem__,
             inputs=lambda table, warn: DesignInputs(table.to_numpy(float)),
             vae=SimpleNamespace(
                 decode=lambda stored: true[stored.main],
@@ -56,7 +65,7 @@ def assessed(true, tmp_path):
         latents = SimpleNamespace(values=(np.arange(NUM_DESIGNS), np.zeros(NUM_DESIGNS)))
         designs = pd.DataFrame({"row": range(NUM_DESIGNS)}, index=[f"d{i}" for i in range(8)])
         fields = SimulationFields(path)
-        return fields, assess(surrogate, latents, fields, designs, split)
+        return fields, assess(surrogate, "training", latents, fields, designs, split)
 
     return run
 
@@ -98,6 +107,16 @@ def test_figures_of_errors_stay_beside_those_of_peaks(assessed):
     assert metrics["baselines"]["pod_rbf"]["test"]["relative_l2_max"] == 0
     assert metrics["prediction"].keys() == {"train", "validation", "test"}
     assert metrics["uncertainty"].keys() == {"test"}
+
+
+def test_baselines_are_measured_where_they_were_not_fitted(assessed):
+    _, (metrics, table) = assessed()
+    errors = metrics["baselines"]["pod_rbf"]
+    assert errors["validation"]["relative_l2_mean"] == pytest.approx(1 - WORSE)
+    assert errors["test"]["relative_l2_mean"] == 0
+    by_part = table.groupby("part")["pod_rbf"].max()
+    assert by_part["validation"] == pytest.approx(1 - WORSE)
+    assert by_part["test"] == 0
 
 
 def test_without_test_designs_nothing_is_said_of_them(assessed):

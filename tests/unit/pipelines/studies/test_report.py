@@ -119,7 +119,10 @@ def size_result(num_designs: int, prediction: float, part: str = "test") -> dict
         "reconstruction": {name: {"relative_l2_mean": 0.01, "rmse": 2.0} for name in parts},
         "prediction": {name: {"relative_l2_mean": prediction, "rmse": 3.0} for name in parts},
         "baselines": {
-            "pod_gpr": {name: {"relative_l2_mean": 2 / num_designs**0.25} for name in parts}
+            "pod_gpr": {
+                "validation": {"relative_l2_mean": 2 / num_designs**0.25},
+                "test": {"relative_l2_mean": 2 / (num_designs + 4) ** 0.25},
+            }
         },
         "champion": "vae",
         "design_errors": {},
@@ -162,7 +165,18 @@ class TestSizes:
             "Twice the training designs (200) would give an error of"
         )
         assert report["answer"].endswith("More simulations would help.")
-        assert report["power_laws"]["pod_gpr"]["exponent"] == pytest.approx(0.25)
+
+    @pytest.mark.parametrize(("part", "added"), [("test", 4), ("validation", 0)])
+    def test_laws_of_baselines_are_over_the_designs_that_they_are_fitted_to(
+        self, part: str, added: int
+    ) -> None:
+        report = sizes_report(FALLING, part)
+        sizes = [size["num_designs_of_baselines"] for size in report["sizes"]]
+        assert sizes == [num_designs + added for num_designs in FALLING]
+        law = report["power_laws"]["pod_gpr"]
+        assert law["exponent"] == pytest.approx(0.25)
+        assert law["doubling"]["num_designs"] == 2 * (100 + added)
+        assert report["power_laws"]["vae"]["doubling"]["num_designs"] == 200
 
     def test_a_noisy_curve_is_said_to_be_uncertain(self) -> None:
         answer = sizes_report({25: 0.13, 50: 0.1, 75: 0.12, 100: 0.1})["answer"]

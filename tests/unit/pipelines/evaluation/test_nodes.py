@@ -1,0 +1,125 @@
+"""What the parts of a surrogate are fitted, calibrated and measured on, from node to node."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from simulgen_pipeline.data.config import DataConfig
+from simulgen_pipeline.data.design_scalers import fit_scaler_of_designs
+from simulgen_pipeline.data.fields import open_fields
+from simulgen_pipeline.data.ingest import ingest
+from simulgen_pipeline.data.split import Split
+from simulgen_pipeline.models.baselines import BaselineConfig, Baselines
+from simulgen_pipeline.pipelines.evaluation.nodes import (
+    assemble_surrogate,
+    evaluate,
+    fit_baselines,
+)
+from simulgen_pipeline.surrogate import Surrogate
+
+ROWS = tuple(range(24))
+SPLIT = Split(train=ROWS[:14], validation=ROWS[14:19], test=ROWS[19:])
+MEMBERS = (0.9, 1.1)
+
+
+@pytest.fixture
+def assembled(
+    pulse: SimpleNamespace, write_pulse: Callable[..., Path], tmp_path: Path
+) -> Callable[..., tuple[Baselines, Surrogate, Any]]:
+    """Baselines, a surrogate and a call that evaluates it; the VAE's fields are all the same."""
+
+    def assemble(split: Split = SPLIT) -> tuple[Baselines, Surrogate, Any]:
+        ingest(write_pulse(), DataConfig()).save(tmp_path / "fields.h5")
+        fields, table = open_fields(tmp_path / "fields.h5"), pulse.designs
+        mean = pulse.fields[:14].mean(axis=0)
+        vae: Any = SimpleNamespace(
+            split=split,
+            design_scaler=fit_scaler_of_designs(table.iloc[list(split.train)], DataConfig()),
+            representation=SimpleNamespace(inverse_transform=lambda channels: channels),
+            decode=lambda stored: np.stack([mean] * len(stored.main)),
+        )
+        conditioner: Any = SimpleNamespace(
+            latents=lambda designs, vae: [(size, len(designs)) for size in MEMBERS],
+            decode=lambda latents, vae: np.stack([latents[0] * mean] * latents[1]),
+        )
+        baselines = fit_baselines(fields, table, vae, BaselineConfig())
+        surrogate = assemble_surrogate(vae, conditioner, baselines, fields, table, BaselineConfig())
+        latents: Any = SimpleNamespace(values=(np.zeros(24), np.zeros(24)))
+        return baselines, surrogate, evaluate(surrogate, baselines, latents, fields, table)
+
+    return assemble
+
+
+def errors_of(
+    baselines: Baselines, surrogate: Surrogate, pulse: SimpleNamespace, rows: tuple[int, ...]
+) -> dict[str, float]:
+    inputs = surrogate.inputs(pulse.designs.iloc[list(rows)], warn=False)
+    true = pulse.fields[list(rows)].astype(np.float64)
+    errors = {}
+    for model in baselines.names:
+        wrong = np.linalg.norm(baselines.predict(inputs.features, model).fields - true, axis=(1, 2))
+        errors[model] = float(np.mean(wrong / np.linalg.norm(true, axis=(1, 2))))
+    return errors
+
+
+def test_validation_is_measured_by_the_training_fit_and_test_by_what_predicts(
+    assembled: Callable[..., Any], pulse: SimpleNamespace
+) -> None:
+    baselines, surrogate, (metrics, _) = assembled()
+    assert baselines.report["num_designs"] == 14
+    assert surrogate.baselines.report["num_designs"] == 19
+    validation = errors_of(baselines, surrogate, pulse, SPLIT.validation)
+    test = errors_of(surrogate.baselines, surrogate, pulse, SPLIT.test)
+    in_sample = errors_of(surrogate.baselines, surrogate, pulse, SPLIT.validation)
+    for model, errors in metrics["baselines"].items():
+        assert errors.keys() == {"validation", "test"}
+        assert errors["validation"]["relative_l2_mean"] == pytest.approx(
+            validation[model], rel=1e-4
+        )
+        assert errors["test"]["relative_l2_mean"] == pytest.approx(test[model], rel=1e-4)
+        assert in_sample[model] < 0.5 * validation[model]
+    scores = {"vae": metrics["prediction"]["validation"]["relative_l2_mean"], **validation}
+    assert surrogate.champion == metrics["champion"] == min(scores, key=lambda name: scores[name])
+
+
+def test_factors_are_those_of_the_training_fit_on_the_validation_designs(
+    assembled: Callable[..., Any], pulse: SimpleNamespace
+) -> None:
+    baselines, surrogate, _ = assembled()
+    rows = list(SPLIT.validation)
+    calibrated = surrogate.with_baselines(baselines)
+    for model in baselines.names:
+        predicted = calibrated.predict(pulse.designs.iloc[rows], model)
+        inside = np.abs(predicted.fields - pulse.fields[rows]) <= 1.645 * predicted.std
+        assert inside.mean() == pytest.approx(0.9, abs=0.01)
+
+
+def test_nothing_depends_on_the_test_designs(
+    assembled: Callable[..., Any], pulse: SimpleNamespace
+) -> None:
+    baselines, surrogate, _ = assembled()
+    pulse.fields[list(SPLIT.test)] = 1e6
+    other_baselines, other, _ = assembled()
+    assert (other.champion, other.factors, other.shape) == (
+        surrogate.champion,
+        surrogate.factors,
+        surrogate.shape,
+    )
+    for ours, theirs in ((baselines, other_baselines), (surrogate.baselines, other.baselines)):
+        assert ours.report == theirs.report
+        for name, values in ours.state().items():
+            np.testing.assert_array_equal(values, theirs.state()[name], err_msg=name)
+
+
+def test_without_test_designs_the_baselines_are_refitted_all_the_same(
+    assembled: Callable[..., Any],
+) -> None:
+    split = Split(train=ROWS[:14] + ROWS[19:], validation=ROWS[14:19])
+    baselines, surrogate, (metrics, _) = assembled(split)
+    assert baselines.report["num_designs"] == 19
+    assert surrogate.baselines.report["num_designs"] == 24
+    assert metrics["baselines"]["pod_rbf"].keys() == {"validation"}
