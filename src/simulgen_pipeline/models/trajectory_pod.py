@@ -46,12 +46,14 @@ class TrajectoryPod:
     Attributes:
         mean_: (T * M,) mean of the fitted fields.
         modes_: (R, T * M) orthonormal rows, in float32 (an error of 6e-8).
-        coefficients_: (n, R) of the fitted designs; None in a decomposition that was loaded.
+        coefficients_: (n, R) of the fitted designs; None in a decomposition that was loaded or
+            extended.
         norms_: (n,) Frobenius norms of the fitted fields, mean included; None likewise.
         field_shape_: (T, M).
         lost_energy_: share of the squared distances from the mean that is left out.
         streamed_: whether the method of snapshots was used.
-        limited_: whether modes above round-off were left out for lack of memory.
+        limited_: whether modes were left out for lack of memory: ones above round-off, or those of
+            designs that `extended` was given.
     """
 
     mean_: Float64
@@ -167,9 +169,9 @@ class TrajectoryPod:
         """This decomposition with modes for what further designs have outside of its own.
 
         Mean and modes stay, and with them the coefficients of the designs that were fitted, which
-        have nothing of the added modes. As far as the latter do not fit into `max_bytes`, or some
-        of the fitted designs were left out for lack of memory, none are added: the further designs
-        are projected only.
+        have nothing of the added modes. Where the further fields or all modes do not fit into
+        `max_bytes`, or modes were left out before, none are added: the further designs are
+        projected only.
 
         Args:
             reader: fields (N, T, M).
