@@ -9,45 +9,59 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-# How far beyond the box of the training designs a widened sampler reaches, as a share of it.
+# How far beyond the box of the training designs an exploring sampler reaches, as a share of it.
 MARGIN = 0.05
 # Noise of its mixtures, in units of the features' spread.
 JITTER = 0.1
 
 
 class DesignSampler(nn.Module):
-    """Draws designs like those of training.
+    """Draws designs like those of training, or explores the space that they lie in.
 
-    Parameters are sampled in the box of the training designs. Pictures have no box: their features
-    are mixtures of those of two training designs. A widened sampler goes a little further: beyond
-    the box, or off the line between the two.
+    Each parameter is drawn on its own, as the training designs have it: by the quantiles of its
+    values, between which it is interpolated. To explore, it is drawn evenly, and a little beyond
+    the training range. Pictures are features that are nothing each on its own: theirs are mixtures
+    of those of two training designs, and, to explore, a little noise.
     """
 
     def __init__(
-        self, training_designs: Float[Tensor, "N P"], mix: bool, widened: bool = False
+        self, training_designs: Float[Tensor, "N P"], mix: bool, explore: bool = False
     ) -> None:
         super().__init__()
-        self.mix, self.widened = mix, widened
+        self.mix, self.explore = mix, explore
         self.training_designs: Tensor
         self.register_buffer("training_designs", training_designs, persistent=False)
-        # Place in the box or noise, two designs, the share of the second.
+        # Place in the range or noise, two designs, the share of the second.
         self.noise_size = training_designs.shape[1] + 3
 
     def forward(self, noise: Float[Tensor, "B Q"]) -> Float[Tensor, "B P"]:
         """Designs from standard normal numbers."""
-        known, (place, mixture) = self.training_designs, noise.split([self.noise_size - 3, 3], -1)
-        if not self.mix:
-            low, high = known.aminmax(dim=0)
-            reach = (1 + MARGIN if self.widened else 1.0) * (high - low) / 2
-            inside: Tensor = (low + high) / 2 + reach * (2 * torch.special.ndtr(place) - 1)
-            return inside
+        place, mixture = noise.split([self.noise_size - 3, 3], dim=-1)
+        if self.mix:
+            mixed = self._mixed(mixture)
+            return (
+                mixed + JITTER * self.training_designs.std(dim=0) * place if self.explore else mixed
+            )
+        return self._evenly(place) if self.explore else self._as_in_training(place)
+
+    def _mixed(self, mixture: Float[Tensor, "B 3"]) -> Float[Tensor, "B P"]:
+        known = self.training_designs
         first, second, share = torch.special.ndtr(mixture).unbind(dim=-1)
         a, b = (
             known[(chosen * len(known)).long().clamp_max(len(known) - 1)]
             for chosen in (first, second)
         )
         mixed: Tensor = a + share.unsqueeze(-1) * (b - a)
-        if not self.widened:
-            return mixed
-        jittered: Tensor = mixed + JITTER * known.std(dim=0) * place
-        return jittered
+        return mixed
+
+    def _evenly(self, place: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
+        low, high = self.training_designs.aminmax(dim=0)
+        reach = (1 + MARGIN) * (high - low) / 2
+        inside: Tensor = (low + high) / 2 + reach * (2 * torch.special.ndtr(place) - 1)
+        return inside
+
+    def _as_in_training(self, place: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
+        ordered = self.training_designs.sort(dim=0).values
+        rank = torch.special.ndtr(place) * (len(ordered) - 1)
+        below = rank.long().clamp_max(len(ordered) - 2)
+        return torch.lerp(ordered.gather(0, below), ordered.gather(0, below + 1), rank - below)

@@ -133,7 +133,7 @@ def _design_posterior(job: Job, arrays: Arrays) -> ResidualMlp:
 
 def _sampler(job: Job, arrays: Arrays) -> DesignSampler:
     known = arrays["designs"][list(job.split.train)]
-    return DesignSampler(known, job.mix_designs, widened=True)
+    return DesignSampler(known, job.mix_designs, explore=True)
 
 
 def _teacher(job: ConditionerJob, arrays: Arrays) -> Teacher | None:
