@@ -72,7 +72,7 @@ def distances_to_training(
     """Smallest relative L2 distance ||f - g|| / ||f|| of fields f to the training fields g.
 
     It streams over spans of time steps, and in each over blocks of training designs: a training
-    field is read once, and memory is bounded.
+    field is read once, and what is held is a time step of every field compared, or little more.
 
     Args:
         fields: of all designs, physical units.

@@ -39,9 +39,8 @@ class DesignSampler(nn.Module):
         place, mixture = noise.split([self.noise_size - 3, 3], dim=-1)
         if self.mix:
             mixed = self._mixed(mixture)
-            return (
-                mixed + JITTER * self.training_designs.std(dim=0) * place if self.explore else mixed
-            )
+            jitter = JITTER * self.training_designs.std(dim=0) * place
+            return mixed + jitter if self.explore else mixed
         return self._evenly(place) if self.explore else self._as_in_training(place)
 
     def _mixed(self, mixture: Float[Tensor, "B 3"]) -> Float[Tensor, "B P"]:
