@@ -19,7 +19,9 @@ from jaxtyping import install_import_hook
 install_import_hook(
     [
         "simulgen_pipeline.models.conditioner",
+        "simulgen_pipeline.models.design_sampler",
         "simulgen_pipeline.models.distributions",
+        "simulgen_pipeline.models.latent_prior",
         "simulgen_pipeline.models.layers",
         "simulgen_pipeline.models.picture_networks",
         "simulgen_pipeline.models.vae",

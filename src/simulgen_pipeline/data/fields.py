@@ -98,13 +98,16 @@ class SimulationFields:
     def read(self, rows: ArrayLike) -> NDArray[Any]:
         """The fields (len(rows), T, M) of some designs, in the order given."""
         rows = np.asarray(rows, dtype=np.int64)
-        order = np.unique(rows)  # h5py reads increasing indices only
         times, nodes = _slice(self.time_range), _slice(self.node_range)
+        _, num_times, num_nodes = self.shape
         with self._open() as file:
-            values = file[self.dataset][order, times, nodes]
+            dataset = file[self.dataset]
+            values = np.empty((len(rows), num_times, num_nodes), dataset.dtype)
+            for place, row in enumerate(rows):  # h5py takes ten times as long for a list of rows
+                values[place] = dataset[row, times, nodes]
             if "scale" in file:
                 values = ((values - file["offset"][()]) / file["scale"][()]).astype(np.float32)
-        return np.asarray(values[np.searchsorted(order, rows)])
+        return values
 
     def blocks(
         self, rows: ArrayLike | None = None, max_bytes: int = BLOCK_BYTES

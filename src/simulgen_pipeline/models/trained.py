@@ -1,7 +1,7 @@
 """Trained models with all that is needed to use them on physical fields and designs.
 
-Shapes: n designs, T time steps, M nodes, C channels, K members, Z main latent, L levels, H latent
-of a level.
+Shapes: n designs, N training designs, P features of a design, T time steps, M nodes, C channels,
+K members, Z main latent, L levels, H latent of a level.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class TrainedVae:
             decoder was trained with; None if it was trained with the encoder's.
         representation: physical fields to channels and back.
         design_scaler: of the designs that it was trained with.
+        training_designs: scaled features (N, P) of the training designs.
         split: the designs of each part.
         fingerprint, design_fingerprint: of the simulations and designs it was trained on.
     """
@@ -63,6 +64,7 @@ class TrainedVae:
         design_posterior: ResidualMlp | None,
         representation: FieldRepresentation,
         design_scaler: AnyDesignScaler,
+        training_designs: NDArray[np.float32],
         split: Split,
         fingerprint: str,
         design_fingerprint: str,
@@ -72,7 +74,7 @@ class TrainedVae:
         if design_posterior is not None:
             self.design_posterior = design_posterior.eval().requires_grad_(False)
         self.representation, self.design_scaler = representation, design_scaler
-        self.split = split
+        self.training_designs, self.split = training_designs, split
         self.fingerprint, self.design_fingerprint = fingerprint, design_fingerprint
 
     def encode(self, channels: NDArray[np.float32]) -> LatentArrays:
@@ -103,7 +105,7 @@ class TrainedVae:
         parts = join_states(
             {"representation": self.representation, "design_scaler": self.design_scaler}
         )
-        parts |= _weights(self.network)
+        parts |= {"training_designs": self.training_designs} | _weights(self.network)
         if self.design_posterior is not None:
             parts |= {f"posterior/{n}": v for n, v in _weights(self.design_posterior).items()}
         return parts
@@ -124,6 +126,7 @@ class TrainedVae:
                 config["representation"], part_of(state, "representation")
             ),
             design_scaler_from_state(config["design_scaler"], part_of(state, "design_scaler")),
+            state["training_designs"],
             Split.model_validate(config["split"]),
             config["fingerprint"],
             config["design_fingerprint"],

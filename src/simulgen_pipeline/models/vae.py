@@ -89,6 +89,13 @@ class Latents(NamedTuple):
         return torch.cat([self.main, self.hierarchical[:, :level].flatten(1)], dim=-1)
 
 
+def as_latents(flat: Float[Tensor, "B Q"], architecture: VaeArchitecture) -> Latents:
+    """Values side by side, Q = Z + (L - 1) H, as latents: the inverse of `Latents.flat`."""
+    main, levels = flat.tensor_split([architecture.latent_size], dim=-1)
+    size = architecture.hierarchical_latent_size
+    return Latents(main, levels.reshape(len(flat), architecture.num_hierarchical, size))
+
+
 class Posterior(NamedTuple):
     """Gaussians of the main latent (B, Z) and of the levels (B, L - 1, H).
 

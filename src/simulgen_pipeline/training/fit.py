@@ -98,6 +98,7 @@ def fit_vae(
         design_posterior,
         representation,
         design_scaler,
+        designs.features[list(split.train)].astype(np.float32),
         split,
         channels.fingerprint,
         design_fingerprint(design_table),

@@ -19,13 +19,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from simulgen_pipeline.models.conditioner import Conditioner
+from simulgen_pipeline.models.design_sampler import DesignExplorer
 from simulgen_pipeline.models.layers import ResidualMlp
 from simulgen_pipeline.models.vae import (
     Decoder,
     Encoder,
     Latents,
     Posterior,
-    VaeArchitecture,
+    as_latents,
     posterior_from,
 )
 
@@ -35,10 +36,6 @@ from .losses import reconstruction_loss, squared_relative_error
 from .picture_augmentation import NUM_NOISE_COLUMNS, PictureAugmentation, augment_pictures
 from .schedule import kl_weight
 
-# Sampled designs reach this far beyond the training range [-1, 1].
-BOX = 1.05
-# Noise of sampled mixtures, in units of the features' spread.
-JITTER = 0.1
 # Share of the encoder's examples that are real simulations, not decoded ones.
 REAL_SHARE = 0.2
 
@@ -98,7 +95,7 @@ class EvidenceObjective(nn.Module):
         latent_noise, field_noise = noise.tensor_split([num_latents], dim=-1)
         seen, target = augment(batch.fields, batch.partners, field_noise, self.augmentation)
         posterior = self._infer(batch._replace(fields=seen))
-        relative = posterior.sample(_as_latents(latent_noise, self.decoder.architecture))
+        relative = posterior.sample(as_latents(latent_noise, self.decoder.architecture))
         error = self.decoder(self.decoder.latents(relative)) - target
         reconstruction = reconstruction_loss(error, batch.norms, c.loss, c.relative_loss, self.lift)
         kl, beta = posterior.kl(), kl_weight(progress, c.kl_annealing)
@@ -127,37 +124,6 @@ class EvidenceObjective(nn.Module):
         return {name: error, "score": error}
 
 
-class DesignSampler(nn.Module):
-    """Draws designs like those of training.
-
-    Parameters are sampled in the box of the training designs. Pictures have no box: their features
-    are mixtures of those of two training designs, and a little noise.
-    """
-
-    def __init__(self, training_designs: Float[Tensor, "N P"], mix: bool) -> None:
-        super().__init__()
-        self.mix = mix
-        self.training_designs: Tensor
-        self.register_buffer("training_designs", training_designs, persistent=False)
-        # Place in the box or noise, two designs, the share of the second.
-        self.noise_size = training_designs.shape[1] + 3
-
-    def forward(self, noise: Float[Tensor, "B N"]) -> Float[Tensor, "B P"]:
-        """Designs from standard normal numbers."""
-        known, (place, mixture) = self.training_designs, noise.split([self.noise_size - 3, 3], -1)
-        if not self.mix:
-            inside: Tensor = BOX * (2 * torch.special.ndtr(place) - 1)
-            return inside
-        first, second, share = torch.special.ndtr(mixture).unbind(dim=-1)
-        a, b = (
-            known[(chosen * len(known)).long().clamp_max(len(known) - 1)]
-            for chosen in (first, second)
-        )
-        mixed: Tensor = a + share.unsqueeze(-1) * (b - a)
-        jittered: Tensor = mixed + JITTER * known.std(dim=0) * place
-        return jittered
-
-
 class EncoderObjective(nn.Module):
     """An encoder's error in telling the latents of decoded fields: wake-sleep (Hinton et al. 1995).
 
@@ -171,7 +137,7 @@ class EncoderObjective(nn.Module):
         encoder: Encoder,
         decoder: Decoder,
         design_posterior: ResidualMlp,
-        sampler: DesignSampler,
+        sampler: DesignExplorer,
         augmentation: FieldAugmentation,
     ) -> None:
         super().__init__()
@@ -196,7 +162,7 @@ class EncoderObjective(nn.Module):
         real = torch.special.ndtr(choice) < REAL_SHARE  # (B, 1)
         designs = torch.where(real, batch.designs, self.sampler(design_noise))
         posterior = posterior_from(self.design_posterior(designs), architecture)
-        relative = posterior.sample(_as_latents(latent_noise, architecture))
+        relative = posterior.sample(as_latents(latent_noise, architecture))
         decoded = self.decoder(self.decoder.latents(relative)).float()
         fields = torch.where(real.unsqueeze(-1), batch.fields, decoded)
         # What is seen may be corrupted, not varied: a varied field has other latents.
@@ -216,18 +182,10 @@ class EncoderObjective(nn.Module):
         return {"reconstruction_error": error, "score": error}
 
 
-def _as_latents(noise: Float[Tensor, "B Q"], architecture: VaeArchitecture) -> Latents:
-    """Divide a flat (B, Q) among the latents."""
-    size = architecture.latent_size
-    return Latents(
-        noise[:, :size], noise[:, size:].reshape(len(noise), architecture.num_hierarchical, -1)
-    )
-
-
 class Teacher(nn.Module):
     """The VAE's own posterior given the design, asked for sampled designs."""
 
-    def __init__(self, posterior: ResidualMlp, sampler: DesignSampler, weight: float) -> None:
+    def __init__(self, posterior: ResidualMlp, sampler: DesignExplorer, weight: float) -> None:
         super().__init__()
         self.posterior, self.sampler = posterior.requires_grad_(False), sampler
         self.weight = weight

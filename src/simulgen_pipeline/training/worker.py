@@ -26,6 +26,7 @@ from torch import nn
 
 from simulgen_pipeline.data.fields import open_fields
 from simulgen_pipeline.models.conditioner import Conditioner
+from simulgen_pipeline.models.design_sampler import DesignExplorer
 from simulgen_pipeline.models.layers import ResidualMlp
 from simulgen_pipeline.models.vae import HierarchicalVae, Latents
 
@@ -45,7 +46,6 @@ from .job import (
 from .loop import Row, Trainer
 from .objectives import (
     ConditionerObjective,
-    DesignSampler,
     EncoderObjective,
     EvidenceObjective,
     FieldFit,
@@ -131,8 +131,9 @@ def _design_posterior(job: Job, arrays: Arrays) -> ResidualMlp:
     return ResidualMlp(num_features, 2 * job.architecture.num_latents, job.design_filters)
 
 
-def _sampler(job: Job, arrays: Arrays) -> DesignSampler:
-    return DesignSampler(arrays["designs"][list(job.split.train)], job.mix_designs)
+def _sampler(job: Job, arrays: Arrays) -> DesignExplorer:
+    known = arrays["designs"][list(job.split.train)]
+    return DesignExplorer(known, job.mix_designs)
 
 
 def _teacher(job: ConditionerJob, arrays: Arrays) -> Teacher | None:

@@ -49,7 +49,8 @@ def vae(request: pytest.FixtureRequest, pulse: SimpleNamespace) -> TrainedVae:
     posterior = None
     if request.param == "plain":
         posterior = ResidualMlp(2, 2 * architecture.num_latents, (8, 6))
-    return TrainedVae(network, posterior, representation, design_scaler, split, "abc", "def")
+    known = design_scaler.transform(pulse.designs)[:18].astype(np.float32)
+    return TrainedVae(network, posterior, representation, design_scaler, known, split, "abc", "def")
 
 
 @pytest.fixture
@@ -83,6 +84,7 @@ def test_a_vae_gives_identical_numbers_after_saving_and_loading(
     np.testing.assert_array_equal(
         again.design_scaler.transform(pulse.designs), vae.design_scaler.transform(pulse.designs)
     )
+    np.testing.assert_array_equal(again.training_designs, vae.training_designs)
     assert (again.split, again.fingerprint) == (vae.split, "abc")
 
 

@@ -20,6 +20,7 @@ from simulgen_pipeline.data.design_inputs import DesignInputs
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.evaluation.calibration import choose_shape
+from simulgen_pipeline.evaluation.generation import assess_samples
 from simulgen_pipeline.evaluation.metrics import FieldErrors, IntervalErrors, calibration_factor
 from simulgen_pipeline.evaluation.peaks import PeakErrors, WorstErrors
 from simulgen_pipeline.models.baselines import Baselines
@@ -109,7 +110,8 @@ def assess(
     designs: pd.DataFrame,
     split: Split,
 ) -> Assessment:
-    """Errors of reconstruction, prediction and baselines on every part, in physical units.
+    """Errors of reconstruction, prediction and baselines on every part, and how far samples of the
+    VAE's prior are from the training designs, in physical units.
 
     Args:
         surrogate: whose baselines are fitted to training and validation designs.
@@ -132,6 +134,7 @@ def assess(
         "champion": surrogate.champion,
         "peaks": {},
         "worst": {},
+        "generation": assess_samples(surrogate.vae, latents, fields, split),
     }
     per_design, metadata = [], fields.metadata
     inputs = surrogate.inputs(designs, warn=False)

@@ -10,6 +10,8 @@ import pytest
 from simulgen_pipeline.data.design_inputs import DesignInputs
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.split import Split
+from simulgen_pipeline.evaluation import generation
+from simulgen_pipeline.models.trained import LatentArrays
 from simulgen_pipeline.pipelines.evaluation.assessment import PEAK_COLUMNS, assess, shown_designs
 from simulgen_pipeline.pipelines.evaluation.nodes import draw_design_errors, draw_peaks
 from simulgen_pipeline.surrogate import Prediction
@@ -31,7 +33,11 @@ def true():
 
 
 @pytest.fixture
-def assessed(true, tmp_path):
+def assessed(true, tmp_path, monkeypatch):
+    # Samples of the prior are the fields of designs 3 and 6.
+    drawn = LatentArrays(np.array([3, 6]), np.zeros(2))
+    monkeypatch.setattr(generation, "sample_latents", lambda *args: drawn)
+
     def run(split=SPLIT):
         path = tmp_path / "fields.h5"
         with h5py.File(path, "w") as file:
@@ -119,9 +125,32 @@ def test_baselines_are_measured_where_they_were_not_fitted(assessed):
     assert by_part["test"] == 0
 
 
+def test_samples_are_as_far_from_the_training_designs_as_the_designs_that_they_are(assessed, true):
+    _, (metrics, _) = assessed()
+
+    def nearest(row):
+        norms = [np.linalg.norm(true[row] - true[other]) for other in SPLIT.train if other != row]
+        return min(norms) / np.linalg.norm(true[row])
+
+    distances = metrics["generation"]["distance_to_training"]
+    assert distances == pytest.approx(
+        {
+            "samples": (nearest(3) + nearest(6)) / 2,
+            "train": np.mean([nearest(row) for row in SPLIT.train]),
+            "validation": np.mean([nearest(row) for row in SPLIT.validation]),
+            "test": np.mean([nearest(row) for row in SPLIT.test]),
+        }
+    )
+
+
 def test_without_test_designs_nothing_is_said_of_them(assessed):
     _, (metrics, table) = assessed(Split(train=(0, 1, 2, 5, 6, 7), validation=(3, 4)))
     assert metrics["peaks"].keys() == metrics["worst"].keys() == {"validation"}
+    assert metrics["generation"]["distance_to_training"].keys() == {
+        "samples",
+        "train",
+        "validation",
+    }
     assert set(table["part"]) == {"train", "validation"}
 
 
@@ -146,6 +175,9 @@ def test_a_design_that_is_zero_everywhere_is_not_in_the_table_and_counts_in_its_
     _, (metrics, table) = assessed()
     assert set(table["part"]) == {"train", "validation"}
     assert "time_error_mean" not in metrics["peaks"]["test"]
+    distances = metrics["generation"]["distance_to_training"]
+    assert distances.keys() == {"samples", "train", "validation"}
+    assert metrics["generation"]["num_samples"] == generation.NUM_SAMPLES
 
 
 def test_pictures_are_drawn_from_the_table_as_it_is_stored(assessed, tmp_path):
