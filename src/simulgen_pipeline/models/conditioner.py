@@ -31,6 +31,9 @@ class ConditionerArchitecture(BaseModel):
 
     kind: Kind
     num_features: int = Field(ge=1, description="P")
+    base_filters: tuple[int, ...] | None = Field(
+        None, description="widths of the VAE's own posterior given the design; None without one"
+    )
     num_channels: int = Field(0, ge=0, description="C of pictures; 0 where there are none")
     image_size: int = Field(0, ge=0, description="S of pictures; 0 where there are none")
     filters: tuple[int, ...] = Field(min_length=1, description="widths (mlp, cnn)")
@@ -51,6 +54,9 @@ class Conditioner(nn.Module):
     prediction is uncertain (deep ensembles, Lakshminarayanan et al. 2017). Members that see
     pictures share the network that reads them, which is most of the cost, and are also given the
     pictures' principal components.
+
+    A VAE that was trained with a posterior given the design has one already, which knows best what
+    its decoder needs. It is then the frozen base of all members, who learn what to add to it.
     """
 
     def __init__(self, architecture: ConditionerArchitecture, vae: VaeArchitecture) -> None:
@@ -65,6 +71,10 @@ class Conditioner(nn.Module):
             ResidualMlp(num_in, 2 * vae.num_latents, filters, a.dropout)
             for _ in range(a.num_members)
         )
+        self.base: ResidualMlp | None = None
+        if a.base_filters is not None:
+            base = ResidualMlp(a.num_features, 2 * vae.num_latents, a.base_filters)
+            self.base = base.requires_grad_(False)
 
     def forward(
         self,
@@ -72,9 +82,13 @@ class Conditioner(nn.Module):
         pictures: UInt8[Tensor, "B C S S"] | Float[Tensor, "B C S S"] | None = None,
     ) -> list[Posterior]:
         """Each member's posterior for the designs; pictures have levels from 0 to 255."""
+        base = None if self.base is None else self.base(features)
         if self.reader is not None:
             features = torch.cat([features, self.reader(pictures).float()], dim=-1)
-        return [posterior_from(member(features), self.vae_architecture) for member in self.members]
+        told = [member(features) for member in self.members]
+        if base is not None:
+            told = [base + addition for addition in told]
+        return [posterior_from(parameters, self.vae_architecture) for parameters in told]
 
 
 def _picture_reader(a: ConditionerArchitecture) -> nn.Module | None:

@@ -251,12 +251,6 @@ class ConditionerConfig(_Frozen):
     latent_weight: float = Field(
         0.1, ge=0, description="weight of the error in latents beside that of the decoded field"
     )
-    teacher_weight: float = Field(
-        0.0,
-        ge=0,
-        description="weight of the difference from the VAE's own posterior given sampled designs; "
-        "1 predicts better from few designs, but members then agree and the spread tells less",
-    )
     training: ConditionerOptimisation = ConditionerOptimisation()
 
     @model_validator(mode="before")

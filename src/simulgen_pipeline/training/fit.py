@@ -130,7 +130,7 @@ def fit_conditioner(
         DataError: the kind of conditioner needs pictures, and the designs are parameters.
         TrainingError: a training process failed.
     """
-    architecture = _conditioner_architecture(designs, config)
+    architecture = _conditioner_architecture(designs, config, vae)
     job = ConditionerJob(
         fields=channels.path,
         memory=memory,
@@ -166,7 +166,7 @@ def fit_conditioner(
 
 
 def _conditioner_architecture(
-    designs: DesignInputs, config: ConditionerConfig
+    designs: DesignInputs, config: ConditionerConfig, vae: TrainedVae
 ) -> ConditionerArchitecture:
     pictures = designs.pictures
     kind = config.kind
@@ -183,9 +183,11 @@ def _conditioner_architecture(
             f"conditioner.patch_size={config.patch_size} does not divide data.image_size="
             f"{image_size} into at least 2 x 2 patches. Choose another of the two."
         )
+    base = vae.design_posterior
     return ConditionerArchitecture(
         kind=kind,
         num_features=designs.features.shape[1],
+        base_filters=None if base is None else base.widths[1:-1],
         num_channels=num_channels,
         image_size=image_size,
         filters=config.filters if kind == "mlp" else config.picture_filters,

@@ -182,24 +182,6 @@ class EncoderObjective(nn.Module):
         return {"reconstruction_error": error, "score": error}
 
 
-class Teacher(nn.Module):
-    """The VAE's own posterior given the design, asked for sampled designs."""
-
-    def __init__(self, posterior: ResidualMlp, sampler: DesignExplorer, weight: float) -> None:
-        super().__init__()
-        self.posterior, self.sampler = posterior.requires_grad_(False), sampler
-        self.weight = weight
-
-    def error(
-        self, conditioner: Conditioner, spread: Float[Tensor, " Q"], noise: Float[Tensor, "B N"]
-    ) -> Float[Tensor, " B"]:
-        """Squared error of the members' latents, relative to their spread, of a design each."""
-        designs = self.sampler(noise)
-        taught = posterior_from(self.posterior(designs), conditioner.vae_architecture).mean().flat()
-        told = torch.stack([member.mean().flat() for member in conditioner(designs)])
-        return ((told - taught) / spread).square().mean(dim=(0, 2))
-
-
 class FieldFit(NamedTuple):
     """How a conditioner's decoded field is compared with the true one."""
 
@@ -215,10 +197,6 @@ class ConditionerObjective(nn.Module):
     Every member learns the latents of every design; which member's latents of a design are decoded
     is drawn anew each time, so that an ensemble costs one decoder pass. Latent errors are relative
     to the latents' spread over the training designs. The decoder is frozen, or learns too.
-
-    With a teacher, members also learn between the training designs what the VAE's own posterior
-    given the design says of sampled ones: it was trained together with the decoder, and is smooth
-    where simulations are few.
     """
 
     def __init__(
@@ -227,15 +205,13 @@ class ConditionerObjective(nn.Module):
         decoder: Decoder,
         latent_spread: Float[Tensor, " Q"],
         augmentation: PictureAugmentation,
-        teacher: Teacher | None,
         fit: FieldFit,
         lift: Float[Tensor, "C M"] | None = None,
     ) -> None:
         super().__init__()
         self.conditioner, self.augmentation, self.fit = conditioner, augmentation, fit
-        self.teacher = teacher
-        # Which member, augmentation, sampled designs.
-        self.sizes = [1, NUM_NOISE_COLUMNS, 0 if teacher is None else teacher.sampler.noise_size]
+        # Which member, augmentation.
+        self.sizes = [1, NUM_NOISE_COLUMNS]
         self.noise_size, self.needs_partners = sum(self.sizes), False
         self.decoder = decoder.requires_grad_(fit.tune_decoder)
         # What latents mean is the trained VAE's to say: the priors stay.
@@ -256,7 +232,7 @@ class ConditionerObjective(nn.Module):
         assert batch.latents is not None
         decoder = self.decoder
         true = decoder.relative(batch.latents).flat()
-        choice, picture_noise, design_noise = noise.split(self.sizes, dim=-1)
+        choice, picture_noise = noise.split(self.sizes, dim=-1)
         pictures = batch.pictures
         if pictures is not None:
             pictures = augment_pictures(pictures, picture_noise, self.augmentation)
@@ -271,11 +247,7 @@ class ConditionerObjective(nn.Module):
         fit = self.fit
         reconstruction = reconstruction_loss(error, batch.norms, fit.loss, fit.relative, self.lift)
         loss = reconstruction + fit.latent_weight * latent_error
-        terms = {"reconstruction": reconstruction, "latent_error": latent_error}
-        if self.teacher is not None:
-            taught = self.teacher.error(self.conditioner, self.latent_spread, design_noise)
-            loss, terms["taught_error"] = loss + self.teacher.weight * taught, taught
-        return {"loss": loss, **terms}
+        return {"loss": loss, "reconstruction": reconstruction, "latent_error": latent_error}
 
     def validate(self, batch: Batch) -> Terms:
         """Relative L2 error of the members' mean prediction."""

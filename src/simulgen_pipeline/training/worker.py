@@ -49,7 +49,6 @@ from .objectives import (
     EncoderObjective,
     EvidenceObjective,
     FieldFit,
-    Teacher,
 )
 from .progress import Progress
 from .world import World, join_world
@@ -78,6 +77,8 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
     if isinstance(job, ConditionerJob):
         vae.load_state_dict(part_of_arrays(arrays, "vae"))
         conditioner = Conditioner(job.conditioner, job.architecture)
+        if conditioner.base is not None:
+            conditioner.base.load_state_dict(part_of_arrays(arrays, "design_posterior"))
         with torch.no_grad():
             relative = vae.decoder.relative(_latents(arrays)).flat()
         spread = relative[list(job.split.train)].std(dim=0).clamp_min(SMALLEST_SPREAD)
@@ -88,7 +89,6 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
             vae.decoder,
             spread,
             job.config.augmentation,
-            _teacher(job, arrays),
         )
         stages = [Stage(job.name, partial(make, alone), job.config.training)]
         if job.end_to_end is None:
@@ -134,15 +134,6 @@ def _design_posterior(job: Job, arrays: Arrays) -> ResidualMlp:
 def _sampler(job: Job, arrays: Arrays) -> DesignExplorer:
     known = arrays["designs"][list(job.split.train)]
     return DesignExplorer(known, job.mix_designs)
-
-
-def _teacher(job: ConditionerJob, arrays: Arrays) -> Teacher | None:
-    weights = part_of_arrays(arrays, "design_posterior")
-    if not weights or job.conditioner.kind != "mlp" or job.config.teacher_weight == 0:
-        return None
-    posterior = _design_posterior(job, arrays)
-    posterior.load_state_dict(weights)
-    return Teacher(posterior, _sampler(job, arrays), job.config.teacher_weight)
 
 
 def _latents(arrays: Arrays) -> Latents:

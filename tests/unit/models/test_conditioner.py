@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from simulgen_pipeline.models.conditioner import Conditioner, ConditionerArchitecture
-from simulgen_pipeline.models.vae import VaeArchitecture
+from simulgen_pipeline.models.vae import VaeArchitecture, posterior_from
 
 VAE = VaeArchitecture(
     num_time_steps=12,
@@ -94,6 +94,19 @@ def test_the_ensemble_overfits_one_batch() -> None:
         loss.backward()
         optimizer.step()
     assert loss.item() < 1e-2
+
+
+def test_members_add_to_a_base_that_stays_as_it_is() -> None:
+    conditioner = Conditioner(architecture(base_filters=(8,)), VAE)
+    assert conditioner.base is not None
+    designs = torch.randn(5, 2)
+    alone = Conditioner(architecture(), VAE)
+    alone.members.load_state_dict(conditioner.members.state_dict())
+    base = posterior_from(conditioner.base(designs), VAE).mean().flat()
+    for both, addition in zip(conditioner(designs), alone(designs), strict=True):
+        torch.testing.assert_close(both.mean().flat(), base + addition.mean().flat())
+    sum(member.mean().flat().sum() for member in conditioner(designs)).backward()
+    assert all(parameter.grad is None for parameter in conditioner.base.parameters())
 
 
 @pytest.mark.parametrize(

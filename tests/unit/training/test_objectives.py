@@ -32,7 +32,6 @@ from simulgen_pipeline.training.objectives import (
     EvidenceObjective,
     FieldFit,
     Objective,
-    Teacher,
 )
 from simulgen_pipeline.training.picture_augmentation import NUM_NOISE_COLUMNS, PictureAugmentation
 
@@ -411,7 +410,6 @@ def conditioner_objective(
         vae.decoder,
         spread,
         PictureAugmentation(),
-        None,
         fit,
     )
 
@@ -643,38 +641,9 @@ def test_pictures_are_augmented_in_training_and_not_in_validation(
     pictures = torch.randint(0, 256, (6, 1, 16, 16), dtype=torch.uint8)
     seen = known._replace(pictures=pictures)
     plain, moved = (
-        ConditionerObjective(conditioner, vae.decoder, spread, kind, None, fit)
+        ConditionerObjective(conditioner, vae.decoder, spread, kind, fit)
         for kind in (PictureAugmentation(), augmentation)
     )
     noise = noise_for(moved, seen)
     assert not torch.allclose(plain(seen, noise, 0.0)["loss"], moved(seen, noise, 0.0)["loss"])
     torch.testing.assert_close(plain.validate(seen), moved.validate(seen))
-
-
-def test_members_learn_between_the_designs_what_the_vaes_own_posterior_says(
-    vae: HierarchicalVae, known: Batch
-) -> None:
-    posterior = mlp_for(vae)
-    sampler = DesignExplorer(known.designs, mix=False)
-    teacher = Teacher(posterior, sampler, weight=3.0)
-    alone = conditioner_objective(vae)
-    taught = ConditionerObjective(
-        alone.conditioner,
-        vae.decoder,
-        alone.latent_spread,
-        PictureAugmentation(),
-        teacher,
-        alone.fit,
-    )
-    noise = noise_for(taught, known)
-    terms = taught(known, noise, 0.0)
-    design_noise = noise[:, -sampler.noise_size :]
-    designs = sampler(design_noise)
-    wanted = posterior_from(posterior(designs), vae.architecture).mean().flat()
-    told = [member.mean().flat() for member in alone.conditioner(designs)]
-    expected = torch.stack([(one - wanted).square().mean(dim=1) for one in told]).mean(dim=0)
-    torch.testing.assert_close(terms["taught_error"], expected)
-    before = alone(known, noise[:, : alone.noise_size], 0.0)["loss"]
-    torch.testing.assert_close(terms["loss"], before + 3.0 * expected)
-    terms["loss"].sum().backward()
-    assert touched(posterior) == []

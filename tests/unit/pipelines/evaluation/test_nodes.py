@@ -13,7 +13,9 @@ from simulgen_pipeline.data.design_scalers import fit_scaler_of_designs
 from simulgen_pipeline.data.fields import open_fields
 from simulgen_pipeline.data.ingest import ingest
 from simulgen_pipeline.data.split import Split
+from simulgen_pipeline.evaluation import generation
 from simulgen_pipeline.models.baselines import BaselineConfig, Baselines
+from simulgen_pipeline.models.trained import LatentArrays
 from simulgen_pipeline.pipelines.evaluation.nodes import (
     assemble_surrogate,
     evaluate,
@@ -28,9 +30,14 @@ MEMBERS = (0.9, 1.1)
 
 @pytest.fixture
 def assembled(
-    pulse: SimpleNamespace, write_pulse: Callable[..., Path], tmp_path: Path
+    pulse: SimpleNamespace,
+    write_pulse: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., tuple[Baselines, Surrogate, Any]]:
     """Baselines, a surrogate and a call that evaluates it; the VAE's fields are all the same."""
+    drawn = LatentArrays(np.zeros(2), np.zeros(2))
+    monkeypatch.setattr(generation, "sample_latents", lambda *args: drawn)
 
     def assemble(split: Split = SPLIT) -> tuple[Baselines, Surrogate, Any]:
         ingest(write_pulse(), DataConfig()).save(tmp_path / "fields.h5")
