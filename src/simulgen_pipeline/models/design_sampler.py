@@ -47,7 +47,8 @@ class DesignExplorer(nn.Module):
         """Designs from standard normal numbers."""
         place, mixture = noise.split([self.noise_size - 3, 3], dim=-1)
         if self.mix:
-            return self._mixed(mixture) + JITTER * self.training_designs.std(dim=0) * place
+            jitter: Tensor = JITTER * self.training_designs.std(dim=0) * place
+            return self._mixed(mixture) + jitter
         low, high = self.training_designs.aminmax(dim=0)
         reach = (1 + MARGIN) * (high - low) / 2
         inside: Tensor = (low + high) / 2 + reach * (2 * torch.special.ndtr(place) - 1)

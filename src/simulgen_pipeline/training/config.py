@@ -246,7 +246,7 @@ class ConditionerConfig(_Frozen):
     dropout: float = Field(0.0, ge=0, lt=1)
     augmentation: PictureAugmentation = PictureAugmentation()
     num_members: int = Field(
-        3, ge=2, description="networks of the ensemble, whose disagreement is the spread"
+        5, ge=2, description="networks of the ensemble, whose disagreement is the spread"
     )
     latent_weight: float = Field(
         0.1, ge=0, description="weight of the error in latents beside that of the decoded field"
