@@ -49,8 +49,7 @@ class Conditioner(nn.Module):
 
     The members see the same designs and start from different weights; where they disagree, the
     prediction is uncertain (deep ensembles, Lakshminarayanan et al. 2017). Members that see
-    pictures share the network that reads them, which is most of the cost, and are also given the
-    pictures' principal components.
+    pictures share the network that reads them, which is most of the cost.
     """
 
     def __init__(self, architecture: ConditionerArchitecture, vae: VaeArchitecture) -> None:
@@ -60,7 +59,7 @@ class Conditioner(nn.Module):
         self.reader = _picture_reader(a)
         num_in, filters = a.num_features, a.filters
         if self.reader is not None:
-            num_in, filters = num_in + NUM_PICTURE_FEATURES, MEMBER_FILTERS
+            num_in, filters = NUM_PICTURE_FEATURES, MEMBER_FILTERS
         self.members = nn.ModuleList(
             ResidualMlp(num_in, 2 * vae.num_latents, filters, a.dropout)
             for _ in range(a.num_members)
@@ -73,7 +72,7 @@ class Conditioner(nn.Module):
     ) -> list[Posterior]:
         """Each member's posterior for the designs; pictures have levels from 0 to 255."""
         if self.reader is not None:
-            features = torch.cat([features, self.reader(pictures).float()], dim=-1)
+            features = self.reader(pictures).float()
         return [posterior_from(member(features), self.vae_architecture) for member in self.members]
 
 

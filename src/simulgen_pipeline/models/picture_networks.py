@@ -27,8 +27,8 @@ SMALLEST_HALVED = 8
 NUM_GROUPS = 8  # of channels that are normalised together
 NUM_SQUEEZED = 8  # channels per hidden unit of channel attention
 SPATIAL_KERNEL_SIZE = 7  # of spatial attention [pixels]
-HEAD_SIDE = 8  # largest side of the feature map that the head flattens
-NUM_HEAD_FEATURES = 32  # per position of that map
+HEAD_SIDE = 16  # largest side of the feature map that the head flattens
+NUM_HEAD_FEATURES = 4  # per position of that map
 EXPANSION = 4  # widening inside a transformer layer
 
 Pictures = UInt8[Tensor, "B C S S"] | Float[Tensor, "B C S S"]
@@ -59,7 +59,7 @@ class GridHead(nn.Module):
     def forward(self, x: Float[Tensor, "B F G G"]) -> Float[Tensor, "B Q"]:
         if x.shape[-1] > self.side:
             x = F.adaptive_avg_pool2d(x, self.side)
-        x = F.silu(self.squeeze(self.norm(x.permute(0, 2, 3, 1))))  # (B, side, side, features)
+        x = self.squeeze(self.norm(x.permute(0, 2, 3, 1)))  # (B, side, side, features)
         y: Tensor = self.last(self.dropout(x.flatten(1)))
         return y
 
@@ -125,6 +125,30 @@ class PictureBlock(nn.Module):
         return y
 
 
+class PictureMerge(nn.Module):
+    """Brings coarse features to a finer map, beside what was seen there (Ronneberger et al. 2015).
+
+    The two are added, and a residual block follows.
+    """
+
+    def __init__(self, num_coarse: int, num_fine: int, attention: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.project = nn.Conv2d(num_coarse, num_fine, 1)
+        self.block = PictureBlock(num_fine, num_fine, False, attention)
+
+    def forward(
+        self, coarse: Float[Tensor, "B F G G"], fine: Float[Tensor, "B D H H"]
+    ) -> Float[Tensor, "B D H H"]:
+        x = F.interpolate(self.project(coarse), size=fine.shape[-2:], mode="nearest")
+        y: Tensor = self.block(x + fine)
+        return y
+
+
+def _attention(num_features: int, channels: bool, positions: bool) -> list[nn.Module]:
+    kinds: list[nn.Module] = [ChannelAttention(num_features)] if channels else []
+    return [*kinds, SpatialAttention()] if positions else kinds
+
+
 def _group_norm(num_features: int) -> nn.GroupNorm:
     return nn.GroupNorm(math.gcd(NUM_GROUPS, num_features), num_features)
 
@@ -168,22 +192,29 @@ class PictureCnn(nn.Module):
         self.coordinates: Tensor
         self.register_buffer("coordinates", coordinates, persistent=False)
         side = math.ceil(image_size / stride)
-        blocks = []
+        attention = (squeeze_excitation, spatial_attention)
+        down, up = [], []
         for index, (num_in, width) in enumerate(zip((filters[0], *filters), filters, strict=False)):
             shrink = side >= SMALLEST_HALVED if index else side > LARGEST_SIDE
-            attention = (
-                *([ChannelAttention(width)] if squeeze_excitation else []),
-                *([SpatialAttention()] if spatial_attention else []),
-            )
-            blocks.append(PictureBlock(num_in, width, shrink, attention))
+            down.append(PictureBlock(num_in, width, shrink, _attention(width, *attention)))
             side = math.ceil(side / 2) if shrink else side
-        self.blocks = nn.Sequential(*blocks)
-        self.head = GridHead(filters[-1], side, num_out, dropout)
+            if index == 0:
+                finest = side
+            else:
+                up.append(PictureMerge(width, num_in, _attention(num_in, *attention)))
+        self.down, self.up = nn.ModuleList(down), nn.ModuleList(up[::-1])
+        self.head = GridHead(filters[0], finest, num_out, dropout)
 
     def forward(self, pictures: Pictures) -> Float[Tensor, "B Q"]:
         x = scale_levels(pictures).contiguous(memory_format=torch.channels_last)
         x = self.stem(x) + self.position(self.coordinates)
-        y: Tensor = self.head(self.blocks(x))
+        seen = []
+        for block in self.down:
+            x = block(x)
+            seen.append(x)
+        for merge, fine in zip(self.up, seen[-2::-1], strict=True):
+            x = merge(x, fine)
+        y: Tensor = self.head(x)
         return y
 
 

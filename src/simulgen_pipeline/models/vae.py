@@ -64,6 +64,11 @@ class VaeArchitecture(BaseModel):
         return tuple(lengths)
 
     @property
+    def is_static(self) -> bool:
+        """Whether fields have one time step; those are first of all linear in the latents."""
+        return self.num_time_steps == 1
+
+    @property
     def num_hierarchical(self) -> int:
         """Number of latents beside the main one, L - 1."""
         return len(self.filters) - 1
@@ -112,6 +117,15 @@ class Posterior(NamedTuple):
         """Latents relative to the priors, from standard normal noise."""
         return Latents(self.main.sample(noise.main), self.levels.sample(noise.hierarchical))
 
+    def shifted(self, by: Float[Tensor, "B Q"]) -> Posterior:
+        """The same with the means of all latents, side by side, shifted."""
+        main, levels = self.main.mean, self.levels.mean
+        main_shift, level_shift = by.tensor_split([main.shape[1]], dim=-1)
+        return Posterior(
+            self.main._replace(mean=main + main_shift),
+            self.levels._replace(mean=levels + level_shift.view_as(levels)),
+        )
+
     def kl(self) -> list[Float[Tensor, " B"]]:
         """KL of the main latent, then of each level, to their priors [nats]."""
         return [kl_to_standard_normal(self.main), *kl_to_standard_normal(self.levels).unbind(dim=1)]
@@ -156,12 +170,15 @@ class Encoder(nn.Module):
             nn.SiLU(),
             nn.Linear(NUM_HEAD_FEATURES, 2 * a.num_latents),
         )
+        self.modes: Tensor
+        self.register_buffer("modes", torch.zeros(a.num_latents, a.num_channels))
 
     def forward(self, field: Float[Tensor, "B T C"]) -> Posterior:
         h = self.levels[0](self.project(field))
         for down, level in zip(self.down, self.levels[1:], strict=True):
             h = level(down(h))
-        return posterior_from(self.head(h.flatten(1)), self.architecture)
+        posterior = posterior_from(self.head(h.flatten(1)), self.architecture)
+        return posterior.shifted(field.float().mean(dim=1) @ self.modes.T)
 
 
 class Decoder(nn.Module):
@@ -193,6 +210,8 @@ class Decoder(nn.Module):
         )
         self.norm = nn.LayerNorm(filters[-1])
         self.out = nn.Linear(filters[-1], a.num_channels)
+        self.modes: Tensor
+        self.register_buffer("modes", torch.zeros(a.num_latents, a.num_channels))
 
     def prior(self, level: int, above: Float[Tensor, "B A"]) -> Gaussian:
         """Prior of a level's latent given what is above it."""
@@ -224,7 +243,7 @@ class Decoder(nn.Module):
             for block in blocks:  # type: ignore[attr-defined]
                 h = block(h, steering)
         y: Tensor = self.out(self.norm(h))
-        return y
+        return y + (latents.flat() @ self.modes).unsqueeze(1)
 
 
 def _beside(main: Tensor, levels: list[Tensor]) -> Float[Tensor, "B A"]:
@@ -256,6 +275,20 @@ class HierarchicalVae(nn.Module):
         self.architecture = architecture
         self.encoder = Encoder(architecture)
         self.decoder = Decoder(architecture)
+
+    @torch.no_grad()
+    def start_as_pod(self, spreads: Float[Tensor, " C"]) -> None:
+        """Start as POD where fields are static: a latent is a channel in units of its spread.
+
+        The channels are the coefficients of POD modes, those of most energy first, so that the
+        latents are the leading ones; training adds what is not linear in them.
+        """
+        modes = torch.eye(self.architecture.num_latents, len(spreads))
+        self.decoder.modes.copy_(modes * spreads)
+        self.encoder.modes.copy_(modes / spreads)
+        nn.init.zeros_(self.decoder.out.weight)
+        last = self.encoder.head[-1]
+        nn.init.zeros_(last.weight)
 
     def encode(self, field: Float[Tensor, "B T C"]) -> Latents:
         """Posterior means of all latents, refined for each field.

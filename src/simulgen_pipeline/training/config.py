@@ -235,7 +235,7 @@ class ConditionerConfig(_Frozen):
         (256, 256, 256), min_length=1, description="widths of the mlp's blocks"
     )
     picture_filters: tuple[PositiveInt, ...] = Field(
-        (32, 64, 128, 256), min_length=1, description="widths of the cnn's levels"
+        (32, 48, 64), min_length=1, description="widths of the cnn's levels, finest first"
     )
     squeeze_excitation: bool = Field(True, description="channel attention in the cnn's blocks")
     spatial_attention: bool = Field(True, description="attention over places in the cnn's blocks")

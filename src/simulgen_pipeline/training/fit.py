@@ -85,6 +85,8 @@ def fit_vae(
     )
     designs = design_scaler.inputs(design_table, warn=False)
     arrays = _arrays(channels, designs, split, representation, config.loss)
+    if architecture.is_static and representation.basis is not None:
+        arrays["spreads"] = _spreads(channels, split)
     trained = train(job, arrays, work_folder)
     network = HierarchicalVae(architecture)
     network.load_state_dict(part_of_arrays(trained.weights, "vae"))
@@ -214,6 +216,12 @@ def _arrays(
     if loss != "mse" and basis is not None:
         arrays["lift"] = _tensor(basis.modes_ * basis.coefficient_scale_)
     return arrays
+
+
+def _spreads(channels: SimulationFields, split: Split) -> torch.Tensor:
+    """Root mean square of each channel over the training designs and times (C,)."""
+    squares = sum(np.square(block).sum(axis=(0, 1)) for _, block in channels.blocks(split.train))
+    return _tensor(np.sqrt(squares / (len(split.train) * channels.shape[1])))
 
 
 def _tensor(values: NDArray[Any]) -> torch.Tensor:
