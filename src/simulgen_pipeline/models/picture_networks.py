@@ -20,9 +20,9 @@ from torch.nn import functional as F
 
 # The CNN's stem brings a large picture down to this side.
 STEM_SIDE = 64
-# The CNN's first stage halves a side above this one; at most this many pixels are worth their time.
+# The CNN's first level halves a side above this one; at most this many pixels are worth their time.
 LARGEST_SIDE = 32
-# The smallest side that the CNN's further stages halve.
+# The smallest side that the CNN's further levels halve.
 SMALLEST_HALVED = 8
 NUM_GROUPS = 8  # of channels that are normalised together
 NUM_SQUEEZED = 8  # channels per hidden unit of channel attention
@@ -42,10 +42,7 @@ def scale_levels(pictures: Pictures) -> Float[Tensor, "B C S S"]:
 class GridHead(nn.Module):
     """From a feature map to a vector: few features per position, flattened, and a linear layer.
 
-    Where something is in the picture matters, so the positions are kept apart. After 200 steps with
-    160 pictures of a pulse and an inclusion (32 x 32) the CNN told their places and the pulse's
-    width in unseen pictures to 0.05 of the half range by this head, to 0.06 with all 256 features
-    flattened, and to 0.31 with the features averaged over the picture (two seeds each).
+    Where something is in the picture matters, so the positions are kept apart.
     """
 
     def __init__(self, num_features: int, side: int, num_out: int, dropout: float) -> None:
@@ -154,17 +151,21 @@ def _group_norm(num_features: int) -> nn.GroupNorm:
 
 
 class PictureCnn(nn.Module):
-    """Residual convolutional network, a block per filter.
+    """Residual convolutional network down to coarse maps and up again, a level per filter.
+
+    The way up brings what the coarse maps see of the whole picture back to the finest one (U-Net,
+    Ronneberger et al. 2015), which keeps places apart: what is at one place of a picture can change
+    a field everywhere, and how depends on where.
 
     The cost is the same for all large pictures: a strided stem brings them to at most 64 x 64, the
-    first block to at most 32 x 32, and each further block halves the side down to 4. A picture of
-    at most 32 x 32 meets the first block as it is.
+    first level to at most 32 x 32, and each further level halves the side down to 4. A picture of
+    at most 32 x 32 meets the first level as it is.
 
     Args:
         num_channels: C.
         image_size: S.
         num_out: Q.
-        filters: width of each block.
+        filters: width of each level, the finest first.
         dropout: probability, of the features that the head flattens.
         squeeze_excitation: channel attention in every block.
         spatial_attention: attention over positions in every block.
@@ -175,7 +176,7 @@ class PictureCnn(nn.Module):
         num_channels: int,
         image_size: int,
         num_out: int,
-        filters: Sequence[int] = (32, 64, 128, 256),
+        filters: Sequence[int] = (32, 48, 64),
         dropout: float = 0.0,
         squeeze_excitation: bool = True,
         spatial_attention: bool = True,

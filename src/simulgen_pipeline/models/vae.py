@@ -64,11 +64,6 @@ class VaeArchitecture(BaseModel):
         return tuple(lengths)
 
     @property
-    def is_static(self) -> bool:
-        """Whether fields have one time step; those are first of all linear in the latents."""
-        return self.num_time_steps == 1
-
-    @property
     def num_hierarchical(self) -> int:
         """Number of latents beside the main one, L - 1."""
         return len(self.filters) - 1
@@ -170,15 +165,17 @@ class Encoder(nn.Module):
             nn.SiLU(),
             nn.Linear(NUM_HEAD_FEATURES, 2 * a.num_latents),
         )
-        self.modes: Tensor
-        self.register_buffer("modes", torch.zeros(a.num_latents, a.num_channels))
+        self.modes: Tensor | None
+        self.register_buffer("modes", _no_modes(a))
 
     def forward(self, field: Float[Tensor, "B T C"]) -> Posterior:
         h = self.levels[0](self.project(field))
         for down, level in zip(self.down, self.levels[1:], strict=True):
             h = level(down(h))
         posterior = posterior_from(self.head(h.flatten(1)), self.architecture)
-        return posterior.shifted(field.float().mean(dim=1) @ self.modes.T)
+        if self.modes is None:
+            return posterior
+        return posterior.shifted(field[:, 0].float() @ self.modes.T)
 
 
 class Decoder(nn.Module):
@@ -210,8 +207,8 @@ class Decoder(nn.Module):
         )
         self.norm = nn.LayerNorm(filters[-1])
         self.out = nn.Linear(filters[-1], a.num_channels)
-        self.modes: Tensor
-        self.register_buffer("modes", torch.zeros(a.num_latents, a.num_channels))
+        self.modes: Tensor | None
+        self.register_buffer("modes", _no_modes(a))
 
     def prior(self, level: int, above: Float[Tensor, "B A"]) -> Gaussian:
         """Prior of a level's latent given what is above it."""
@@ -243,7 +240,16 @@ class Decoder(nn.Module):
             for block in blocks:  # type: ignore[attr-defined]
                 h = block(h, steering)
         y: Tensor = self.out(self.norm(h))
-        return y + (latents.flat() @ self.modes).unsqueeze(1)
+        if self.modes is not None:
+            y = y + (latents.flat() @ self.modes).unsqueeze(1)
+        return y
+
+
+def _no_modes(architecture: VaeArchitecture) -> Float[Tensor, "Q C"] | None:
+    """What a latent adds to a static field until `start_as_pod`; None of transient ones."""
+    if architecture.num_time_steps > 1:
+        return None
+    return torch.zeros(architecture.num_latents, architecture.num_channels)
 
 
 def _beside(main: Tensor, levels: list[Tensor]) -> Float[Tensor, "B A"]:
@@ -278,16 +284,19 @@ class HierarchicalVae(nn.Module):
 
     @torch.no_grad()
     def start_as_pod(self, spreads: Float[Tensor, " C"]) -> None:
-        """Start as POD where fields are static: a latent is a channel in units of its spread.
+        """Make latents of static fields the first channels, each in units of its spread.
 
-        The channels are the coefficients of POD modes, those of most energy first, so that the
-        latents are the leading ones; training adds what is not linear in them.
+        Of channels that are POD coefficients those are the leading ones, and what is trained adds
+        to them; it starts from nothing.
         """
+        assert self.encoder.modes is not None
+        assert self.decoder.modes is not None
         modes = torch.eye(self.architecture.num_latents, len(spreads))
         self.decoder.modes.copy_(modes * spreads)
         self.encoder.modes.copy_(modes / spreads)
-        nn.init.zeros_(self.decoder.out.weight)
         last = self.encoder.head[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(self.decoder.out.weight)
         nn.init.zeros_(last.weight)
 
     def encode(self, field: Float[Tensor, "B T C"]) -> Latents:

@@ -159,10 +159,11 @@ class VaeConfig(_Frozen):
     spectral_normalisation: bool = False
     latent_size: int = Field(32, ge=1)
     hierarchical_latent_size: int = Field(8, ge=1)
-    posterior: Literal["design", "field"] = Field(
-        "design",
+    posterior: Literal["auto", "design", "field"] = Field(
+        "auto",
         description="what the decoder's latents come from in training: a posterior given the "
-        "design, the encoder learning by wake-sleep afterwards; or the encoder's posterior",
+        "design, the encoder learning by wake-sleep afterwards; or the encoder's posterior; auto: "
+        "field for static fields of pictures, else design",
     )
     encoder_epochs: float = Field(
         0.2, gt=0, description="epochs of the encoder's own training, per epoch of the decoder's"
