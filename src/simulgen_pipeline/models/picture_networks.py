@@ -178,8 +178,8 @@ class PictureCnn(nn.Module):
         num_out: int,
         filters: Sequence[int] = (32, 48, 64),
         dropout: float = 0.0,
-        squeeze_excitation: bool = True,
-        spatial_attention: bool = True,
+        squeeze_excitation: bool = False,
+        spatial_attention: bool = False,
     ) -> None:
         super().__init__()
         stride = math.ceil(image_size / STEM_SIDE)

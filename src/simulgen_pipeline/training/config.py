@@ -211,6 +211,8 @@ CONDITIONER_PRESETS: dict[int, dict[str, Any]] = {
     1: {  # the values of the original SimulGen-VAE
         "filters": [4, 8, 16, 32, 64],
         "picture_filters": [32, 64, 128, 256],
+        "squeeze_excitation": True,
+        "spatial_attention": True,
         "dropout": 0.3,
         "training": {
             "num_epochs": 10000,
@@ -238,8 +240,8 @@ class ConditionerConfig(_Frozen):
     picture_filters: tuple[PositiveInt, ...] = Field(
         (32, 48, 64), min_length=1, description="widths of the cnn's levels, finest first"
     )
-    squeeze_excitation: bool = Field(True, description="channel attention in the cnn's blocks")
-    spatial_attention: bool = Field(True, description="attention over places in the cnn's blocks")
+    squeeze_excitation: bool = Field(False, description="channel attention in the cnn's blocks")
+    spatial_attention: bool = Field(False, description="attention over places in the cnn's blocks")
     patch_size: PositiveInt = Field(16, description="side of the vit's patches [pixel]")
     embedding: PositiveInt = Field(64, description="width of the vit")
     num_layers: PositiveInt = Field(2, description="layers of the vit")

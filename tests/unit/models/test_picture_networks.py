@@ -225,7 +225,7 @@ def test_weights_are_restored(make: Callable[..., nn.Module]) -> None:
 def test_an_attention_acts_in_every_block_unless_it_is_left_out(
     option: str, kind: type[nn.Module]
 ) -> None:
-    network, without = small_cnn(1, 32, 5), small_cnn(1, 32, 5, **{option: False})
+    network, without = small_cnn(1, 32, 5, **{option: True}), small_cnn(1, 32, 5)
     assert not any(isinstance(module, kind) for module in without.modules())
     pictures = noise_pictures(3, 1, 32)
     merges = [merge for merge in network.up if isinstance(merge, PictureMerge)]
