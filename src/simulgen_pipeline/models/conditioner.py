@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float, UInt8
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
@@ -33,9 +32,6 @@ class ConditionerArchitecture(BaseModel):
     num_features: int = Field(ge=1, description="P")
     num_channels: int = Field(0, ge=0, description="C of pictures; 0 where there are none")
     image_size: int = Field(0, ge=0, description="S of pictures; 0 where there are none")
-    sees_components: bool = Field(
-        False, description="members see the principal components beside the pictures"
-    )
     filters: tuple[int, ...] = Field(min_length=1, description="widths (mlp, cnn)")
     squeeze_excitation: bool = Field(False, description="of the cnn")
     spatial_attention: bool = Field(False, description="of the cnn")
@@ -52,8 +48,7 @@ class Conditioner(nn.Module):
 
     The members see the same designs and start from different weights; where they disagree, the
     prediction is uncertain (deep ensembles, Lakshminarayanan et al. 2017). Members that see
-    pictures share the network that reads them, which is most of the cost; they are also given the
-    pictures' principal components where a few of those describe the pictures.
+    pictures share the network that reads them, which is most of the cost.
     """
 
     def __init__(self, architecture: ConditionerArchitecture, vae: VaeArchitecture) -> None:
@@ -63,8 +58,7 @@ class Conditioner(nn.Module):
         self.reader = _picture_reader(a)
         num_in, filters = a.num_features, a.filters
         if self.reader is not None:
-            num_components = a.num_features if a.sees_components else 0
-            num_in, filters = NUM_PICTURE_FEATURES + num_components, MEMBER_FILTERS
+            num_in, filters = NUM_PICTURE_FEATURES, MEMBER_FILTERS
         self.members = nn.ModuleList(
             ResidualMlp(num_in, 2 * vae.num_latents, filters, a.dropout)
             for _ in range(a.num_members)
@@ -77,9 +71,7 @@ class Conditioner(nn.Module):
     ) -> list[Posterior]:
         """Each member's posterior for the designs; pictures have levels from 0 to 255."""
         if self.reader is not None:
-            read = self.reader(pictures).float()
-            sees_components = self.architecture.sees_components
-            features = torch.cat([features, read], dim=-1) if sees_components else read
+            features = self.reader(pictures).float()
         return [posterior_from(member(features), self.vae_architecture) for member in self.members]
 
 

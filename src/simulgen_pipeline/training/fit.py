@@ -19,7 +19,7 @@ from simulgen_pipeline.data.design_scalers import AnyDesignScaler
 from simulgen_pipeline.data.designs import design_fingerprint
 from simulgen_pipeline.data.errors import DataError
 from simulgen_pipeline.data.fields import SimulationFields
-from simulgen_pipeline.data.pictures import MOST_COMPONENTS, PictureScaler
+from simulgen_pipeline.data.pictures import PictureScaler
 from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.conditioner import Conditioner, ConditionerArchitecture
@@ -193,7 +193,6 @@ def _conditioner_architecture(
         num_features=designs.features.shape[1],
         num_channels=num_channels,
         image_size=image_size,
-        sees_components=kind != "mlp" and designs.features.shape[1] < MOST_COMPONENTS,
         filters=config.filters if kind == "mlp" else config.picture_filters,
         squeeze_excitation=config.squeeze_excitation,
         spatial_attention=config.spatial_attention,
