@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float, UInt8
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
@@ -37,8 +36,8 @@ class ConditionerArchitecture(BaseModel):
     num_channels: int = Field(0, ge=0, description="C of pictures; 0 where there are none")
     image_size: int = Field(0, ge=0, description="S of pictures; 0 where there are none")
     filters: tuple[int, ...] = Field(min_length=1, description="widths (mlp, cnn)")
-    squeeze_excitation: bool = Field(True, description="of the cnn")
-    spatial_attention: bool = Field(True, description="of the cnn")
+    squeeze_excitation: bool = Field(False, description="of the cnn")
+    spatial_attention: bool = Field(False, description="of the cnn")
     patch_size: int = Field(16, ge=1, description="of the vit [pixel]")
     embedding: int = Field(64, ge=1, description="of the vit")
     num_layers: int = Field(2, ge=1, description="of the vit")
@@ -52,8 +51,7 @@ class Conditioner(nn.Module):
 
     The members see the same designs and start from different weights; where they disagree, the
     prediction is uncertain (deep ensembles, Lakshminarayanan et al. 2017). Members that see
-    pictures share the network that reads them, which is most of the cost, and are also given the
-    pictures' principal components.
+    pictures share the network that reads them, which is most of the cost.
 
     A VAE that was trained with a posterior given the design has one already, which knows best what
     its decoder needs. It is then the frozen base of all members, who learn what to add to it.
@@ -66,7 +64,7 @@ class Conditioner(nn.Module):
         self.reader = _picture_reader(a)
         num_in, filters = a.num_features, a.filters
         if self.reader is not None:
-            num_in, filters = num_in + NUM_PICTURE_FEATURES, MEMBER_FILTERS
+            num_in, filters = NUM_PICTURE_FEATURES, MEMBER_FILTERS
         self.members = nn.ModuleList(
             ResidualMlp(num_in, 2 * vae.num_latents, filters, a.dropout)
             for _ in range(a.num_members)
@@ -84,7 +82,7 @@ class Conditioner(nn.Module):
         """Each member's posterior for the designs; pictures have levels from 0 to 255."""
         base = None if self.base is None else self.base(features)
         if self.reader is not None:
-            features = torch.cat([features, self.reader(pictures).float()], dim=-1)
+            features = self.reader(pictures).float()
         told = [member(features) for member in self.members]
         if base is not None:
             told = [base + addition for addition in told]

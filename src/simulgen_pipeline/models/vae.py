@@ -119,6 +119,15 @@ class Posterior(NamedTuple):
         """Latents relative to the priors, from standard normal noise."""
         return Latents(self.main.sample(noise.main), self.levels.sample(noise.hierarchical))
 
+    def shifted(self, by: Float[Tensor, "B Q"]) -> Posterior:
+        """The same with the means of all latents, side by side, shifted."""
+        main, levels = self.main.mean, self.levels.mean
+        main_shift, level_shift = by.tensor_split([main.shape[1]], dim=-1)
+        return Posterior(
+            self.main._replace(mean=main + main_shift),
+            self.levels._replace(mean=levels + level_shift.view_as(levels)),
+        )
+
     def kl(self) -> list[Float[Tensor, " B"]]:
         """KL of the main latent, then of each level, to their priors [nats]."""
         return [kl_to_standard_normal(self.main), *kl_to_standard_normal(self.levels).unbind(dim=1)]
@@ -163,12 +172,17 @@ class Encoder(nn.Module):
             nn.SiLU(),
             nn.Linear(NUM_HEAD_FEATURES, 2 * a.num_latents),
         )
+        self.modes: Tensor | None
+        self.register_buffer("modes", _no_modes(a))
 
     def forward(self, field: Float[Tensor, "B T C"]) -> Posterior:
         h = self.levels[0](self.project(field))
         for down, level in zip(self.down, self.levels[1:], strict=True):
             h = level(down(h))
-        return posterior_from(self.head(h.flatten(1)), self.architecture)
+        posterior = posterior_from(self.head(h.flatten(1)), self.architecture)
+        if self.modes is None:
+            return posterior
+        return posterior.shifted(field[:, 0].float() @ self.modes.T)
 
 
 class Decoder(nn.Module):
@@ -200,6 +214,8 @@ class Decoder(nn.Module):
         )
         self.norm = nn.LayerNorm(filters[-1])
         self.out = nn.Linear(filters[-1], a.num_channels)
+        self.modes: Tensor | None
+        self.register_buffer("modes", _no_modes(a))
 
     def prior(self, level: int, above: Float[Tensor, "B A"]) -> Gaussian:
         """Prior of a level's latent given what is above it."""
@@ -231,7 +247,16 @@ class Decoder(nn.Module):
             for block in blocks:  # type: ignore[attr-defined]
                 h = block(h, steering)
         y: Tensor = self.out(self.norm(h))
+        if self.modes is not None:
+            y = y + (latents.flat() @ self.modes).unsqueeze(1)
         return y
+
+
+def _no_modes(architecture: VaeArchitecture) -> Float[Tensor, "Q C"] | None:
+    """What a latent adds to a static field until `start_as_pod`; None of transient ones."""
+    if architecture.num_time_steps > 1:
+        return None
+    return torch.zeros(architecture.num_latents, architecture.num_channels)
 
 
 def _beside(main: Tensor, levels: list[Tensor]) -> Float[Tensor, "B A"]:
@@ -263,6 +288,23 @@ class HierarchicalVae(nn.Module):
         self.architecture = architecture
         self.encoder = Encoder(architecture)
         self.decoder = Decoder(architecture)
+
+    @torch.no_grad()
+    def start_as_pod(self, spreads: Float[Tensor, " C"]) -> None:
+        """Make latents of static fields the first channels, each in units of its spread.
+
+        Of channels that are POD coefficients those are the leading ones, and what is trained adds
+        to them; it starts from nothing.
+        """
+        assert self.encoder.modes is not None
+        assert self.decoder.modes is not None
+        modes = torch.eye(self.architecture.num_latents, len(spreads))
+        self.decoder.modes.copy_(modes * spreads)
+        self.encoder.modes.copy_(modes / spreads)
+        last = self.encoder.head[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(self.decoder.out.weight)
+        nn.init.zeros_(last.weight)
 
     def encode(self, field: Float[Tensor, "B T C"]) -> Latents:
         """Posterior means of all latents, refined for each field.

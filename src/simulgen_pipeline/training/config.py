@@ -159,10 +159,11 @@ class VaeConfig(_Frozen):
     spectral_normalisation: bool = False
     latent_size: int = Field(32, ge=1)
     hierarchical_latent_size: int = Field(8, ge=1)
-    posterior: Literal["design", "field"] = Field(
-        "design",
+    posterior: Literal["auto", "design", "field"] = Field(
+        "auto",
         description="what the decoder's latents come from in training: a posterior given the "
-        "design, the encoder learning by wake-sleep afterwards; or the encoder's posterior",
+        "design, the encoder learning by wake-sleep afterwards; or the encoder's posterior; auto: "
+        "field for static fields of pictures, else design",
     )
     encoder_epochs: float = Field(
         0.2, gt=0, description="epochs of the encoder's own training, per epoch of the decoder's"
@@ -210,6 +211,8 @@ CONDITIONER_PRESETS: dict[int, dict[str, Any]] = {
     1: {  # the values of the original SimulGen-VAE
         "filters": [4, 8, 16, 32, 64],
         "picture_filters": [32, 64, 128, 256],
+        "squeeze_excitation": True,
+        "spatial_attention": True,
         "dropout": 0.3,
         "training": {
             "num_epochs": 10000,
@@ -235,10 +238,10 @@ class ConditionerConfig(_Frozen):
         (256, 256, 256), min_length=1, description="widths of the mlp's blocks"
     )
     picture_filters: tuple[PositiveInt, ...] = Field(
-        (32, 64, 128, 256), min_length=1, description="widths of the cnn's levels"
+        (32, 48, 64), min_length=1, description="widths of the cnn's levels, finest first"
     )
-    squeeze_excitation: bool = Field(True, description="channel attention in the cnn's blocks")
-    spatial_attention: bool = Field(True, description="attention over places in the cnn's blocks")
+    squeeze_excitation: bool = Field(False, description="channel attention in the cnn's blocks")
+    spatial_attention: bool = Field(False, description="attention over places in the cnn's blocks")
     patch_size: PositiveInt = Field(16, description="side of the vit's patches [pixel]")
     embedding: PositiveInt = Field(64, description="width of the vit")
     num_layers: PositiveInt = Field(2, description="layers of the vit")

@@ -72,6 +72,10 @@ def fit_vae(
         hierarchical_latent_size=config.hierarchical_latent_size,
         spectral_normalisation=config.spectral_normalisation,
     )
+    has_pictures, is_static = isinstance(design_scaler, PictureScaler), channels.shape[1] == 1
+    if config.posterior == "auto":
+        posterior = "field" if has_pictures and is_static else "design"
+        config = config.model_copy(update={"posterior": posterior})
     job = VaeJob(
         fields=channels.path,
         memory=memory,
@@ -79,12 +83,14 @@ def fit_vae(
         architecture=architecture,
         engine=engine,
         config=config,
-        mix_designs=isinstance(design_scaler, PictureScaler),
+        mix_designs=has_pictures,
         design_filters=DESIGN_FILTERS,
         log_folder=_run_folder(log_folder, "vae"),
     )
     designs = design_scaler.inputs(design_table, warn=False)
     arrays = _arrays(channels, designs, split, representation, config.loss)
+    if config.posterior == "field" and is_static and representation.basis is not None:
+        arrays["spreads"] = _spreads(channels, split)
     trained = train(job, arrays, work_folder)
     network = HierarchicalVae(architecture)
     network.load_state_dict(part_of_arrays(trained.weights, "vae"))
@@ -217,6 +223,13 @@ def _arrays(
     if loss != "mse" and basis is not None:
         arrays["lift"] = _tensor(basis.modes_ * basis.coefficient_scale_)
     return arrays
+
+
+def _spreads(channels: SimulationFields, split: Split) -> torch.Tensor:
+    """Root mean square of each channel over the training designs and times (C,), never zero."""
+    squares = sum(np.square(block).sum(axis=(0, 1)) for _, block in channels.blocks(split.train))
+    spreads = np.sqrt(squares / (len(split.train) * channels.shape[1]))
+    return _tensor(np.maximum(spreads, SMALLEST_NORM * spreads.max()))
 
 
 def _tensor(values: NDArray[Any]) -> torch.Tensor:

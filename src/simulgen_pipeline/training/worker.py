@@ -98,6 +98,8 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
         make_together = partial(make, together, arrays.get("lift"))
         stages.append(Stage("end to end", make_together, e.training))
         return {"conditioner": conditioner, "decoder": vae.decoder}, stages
+    if "spreads" in arrays:
+        vae.start_as_pod(arrays["spreads"])
     optimisation, lift = job.config.training, arrays.get("lift")
     if job.config.posterior == "field":
         make_evidence = partial(EvidenceObjective, vae.decoder, vae.encoder, job.config, lift)

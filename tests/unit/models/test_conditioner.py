@@ -83,6 +83,20 @@ def test_every_parameter_of_a_design_influences_every_member() -> None:
         assert (designs.grad != 0).all()
 
 
+def test_members_see_pictures_and_not_their_principal_components() -> None:
+    pictures = {"kind": "cnn", "num_channels": 1, "image_size": 16, "filters": (4,)}
+    conditioner = Conditioner(architecture(**pictures), VAE)
+    components, levels = torch.randn(5, 2), torch.randint(0, 256, (5, 1, 16, 16)).float()
+    for posterior, without, other in zip(
+        conditioner(components, levels),
+        conditioner(0 * components, levels),
+        conditioner(components, 255 - levels),
+        strict=True,
+    ):
+        torch.testing.assert_close(posterior.main.mean, without.main.mean)
+        assert not torch.allclose(posterior.main.mean, other.main.mean)
+
+
 def test_the_ensemble_overfits_one_batch() -> None:
     conditioner = Conditioner(architecture(filters=(32, 32)), VAE)
     designs, latents = torch.randn(6, 2), torch.randn(6, VAE.num_latents)

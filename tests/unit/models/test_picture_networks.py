@@ -13,6 +13,7 @@ from simulgen_pipeline.models.picture_networks import (
     GridHead,
     PictureBlock,
     PictureCnn,
+    PictureMerge,
     SpatialAttention,
     VisionTransformer,
     scale_levels,
@@ -102,22 +103,35 @@ def test_a_cnn_takes_any_size_and_filters(size: int, filters: tuple[int, ...]) -
 @pytest.mark.parametrize(
     ("size", "sides"),
     [
-        (16, [16, 16, 8, 4, 4]),
-        (32, [32, 32, 16, 8, 4]),
-        (64, [64, 32, 16, 8, 4]),
-        (256, [64, 32, 16, 8, 4]),
-        (1024, [64, 32, 16, 8, 4]),
+        (16, [16, 16, 8, 4, 4, 8, 16]),
+        (31, [31, 31, 16, 8, 8, 16, 31]),
+        (64, [64, 32, 16, 8, 8, 16, 32]),
+        (256, [64, 32, 16, 8, 8, 16, 32]),
+        (1024, [64, 32, 16, 8, 8, 16, 32]),
     ],
 )
-def test_large_pictures_cost_as_much_as_small_ones_after_the_stem(
+def test_maps_go_down_and_up_again_and_cost_of_large_pictures_is_that_of_small_ones(
     size: int, sides: list[int]
 ) -> None:
-    network = PictureCnn(1, size, 3, filters=(4, 4, 4, 4))
+    network = PictureCnn(1, size, 3, filters=(4, 4, 4))
     seen = []
-    for layer in (network.stem, *network.blocks):
+    for layer in (network.stem, *network.down):
         layer.register_forward_hook(lambda _module, _args, output: seen.append(output.shape[-1]))
+    for merge in network.up:
+        merge.register_forward_hook(lambda _module, args, _output: seen.append(args[0].shape[-1]))
+    network.head.register_forward_hook(lambda _module, args, _out: seen.append(args[0].shape[-1]))
     network(noise_pictures(1, 1, size))
     assert seen == sides
+
+
+def test_coarse_features_are_added_to_the_fine_ones_below_them() -> None:
+    merge = PictureMerge(6, 4, attention=[])
+    coarse, fine = torch.randn(2, 6, 3, 3), torch.randn(2, 4, 6, 6)
+    inside: list[Tensor] = []
+    merge.block.register_forward_hook(lambda _module, args, _output: inside.append(args[0]))
+    merge(coarse, fine)
+    added = merge.project(coarse).repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    torch.testing.assert_close(inside[0], fine + added)
 
 
 @both_networks
@@ -211,10 +225,11 @@ def test_weights_are_restored(make: Callable[..., nn.Module]) -> None:
 def test_an_attention_acts_in_every_block_unless_it_is_left_out(
     option: str, kind: type[nn.Module]
 ) -> None:
-    network, without = small_cnn(1, 32, 5), small_cnn(1, 32, 5, **{option: False})
+    network, without = small_cnn(1, 32, 5, **{option: True}), small_cnn(1, 32, 5)
     assert not any(isinstance(module, kind) for module in without.modules())
     pictures = noise_pictures(3, 1, 32)
-    for block in network.blocks:
+    merges = [merge for merge in network.up if isinstance(merge, PictureMerge)]
+    for block in (*network.down, *(merge.block for merge in merges)):
         before = network(pictures)
         (found,) = (module for module in block.modules() if isinstance(module, kind))
         found.register_forward_hook(lambda _module, args, _output: args[0])  # leaves it out
@@ -252,7 +267,7 @@ def test_a_block_without_its_branch_averages_pixels() -> None:
 
 def test_the_head_keeps_positions_apart_and_small() -> None:
     head, x = GridHead(6, 20, 3, dropout=0.0), torch.randn(2, 6, 20, 20)
-    assert head.last.in_features == 8 * 8 * 32
+    assert head.last.in_features == 16 * 16 * 4
     assert head(x).shape == (2, 3)
     assert not torch.allclose(head(x), head(x.flip(3)))
 

@@ -245,6 +245,39 @@ def test_the_encoder_sees_every_time_and_channel_of_its_own_field_only() -> None
     assert not field.grad[[0, 2]].any()
 
 
+def test_latents_of_static_fields_can_start_as_the_leading_channels_in_units_of_their_spread() -> (
+    None
+):
+    a = architecture(num_time_steps=1, num_channels=12)
+    vae = HierarchicalVae(a)
+    spreads = torch.linspace(3, 0.1, 12)
+    vae.start_as_pod(spreads)
+    nn.init.zeros_(vae.encoder.head[-1].bias)
+    nn.init.zeros_(vae.decoder.out.bias)
+    fields = spreads * random_fields(a)
+    latents = vae.encoder(fields).mean()
+    torch.testing.assert_close(latents.flat(), (fields / spreads)[:, 0, : a.num_latents])
+    kept = torch.arange(12) < a.num_latents
+    torch.testing.assert_close(vae.decoder(vae.decoder.latents(latents)), fields * kept)
+
+
+def test_what_static_fields_start_from_is_stored_and_more_is_learned_beside_it() -> None:
+    a = architecture(num_time_steps=1, num_channels=12)
+    vae, other = HierarchicalVae(a), HierarchicalVae(a)
+    vae.start_as_pod(torch.ones(12))
+    other.load_state_dict(vae.state_dict())
+    latents = random_latents(a)
+    torch.testing.assert_close(other.decoder(latents), vae.decoder(latents), rtol=0, atol=0)
+    (vae.decoder(latents) * torch.randn(12)).sum().backward()
+    assert vae.decoder.out.weight.grad.any()
+    assert "modes" not in dict(vae.decoder.named_parameters())
+
+
+def test_transient_fields_have_no_linear_start() -> None:
+    vae = HierarchicalVae(architecture(num_time_steps=2))
+    assert not [name for name in vae.state_dict() if name.endswith("modes")]
+
+
 def largest_singular_values(vae: nn.Module) -> list[float]:
     return [
         float(torch.linalg.matrix_norm(module.weight.detach(), ord=2))
