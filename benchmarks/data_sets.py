@@ -58,7 +58,7 @@ class DataSet(NamedTuple):
         targets: what was set out to be reached.
         competitor_parts: parts that competitors are fitted to when they predict test designs. The
             project's models are fitted to `train` and chosen on `validation`.
-        parameters: of the project, other than the defaults.
+        parameters: of the project, other than the defaults; chosen on validation designs.
     """
 
     name: str
@@ -110,6 +110,7 @@ _ALL = (
         shape=(500, 1, 2692),
         designs="designs.csv",
         targets=(Target("vae", mean=0.065, worst=0.35),),
+        parameters=(("vae.preset", "3"), ("vae.training.num_epochs", "250")),
     ),
     DataSet(
         name="darcy",
@@ -125,7 +126,12 @@ _ALL = (
         shape=(1050, 1, 256),
         designs="images",
         targets=(Target("vae", mean=0.09, worst=0.25),),
-        parameters=(("data.image_size", "16"),),
+        parameters=(
+            ("data.image_size", "16"),
+            ("vae.training.num_epochs", "10"),
+            ("conditioner.latent_weight", "1"),
+            ("conditioner.training.num_epochs", "14"),
+        ),
     ),
     DataSet(
         name="heat_pulse",
