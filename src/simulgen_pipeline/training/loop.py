@@ -25,6 +25,8 @@ from .world import World
 NUM_VALIDATIONS = 15
 # AdamW's decay rates of the gradient's moments.
 BETAS = (0.9, 0.99)
+# A training has gone astray when an epoch's mean gradient norm is this many times the usual one.
+ASTRAY = 100.0
 
 Row = dict[str, float]
 
@@ -41,6 +43,7 @@ class Progressed:
         epoch: epochs done.
         best_score: of the weights that are kept, which may be those it started from.
         trained_score, best_epoch: the best since it started, which early stopping waits for.
+        rate_scale: factor on the learning rate, halved each time that the training went astray.
         history: a row per epoch.
     """
 
@@ -48,6 +51,7 @@ class Progressed:
     best_score: float = float("inf")
     trained_score: float = float("inf")
     best_epoch: int = 0
+    rate_scale: float = 1.0
     history: list[Row] = field(default_factory=list)
 
 
@@ -101,6 +105,8 @@ class Trainer:
             self.state.epoch += 1
             if self.state.epoch % self.validate_every == 0 or self.state.epoch == self.num_epochs:
                 row |= self._validate()
+            if self._is_astray(row):
+                self._go_back()
             self.state.history.append(row)
             self.progress.report(row, self.num_epochs)
             if self.world.is_main and self.checkpoints.is_due():
@@ -109,6 +115,21 @@ class Trainer:
             self._save()  # so that a later stage's kill does not lose this one
         self.objective.load_state_dict(self.best_weights)
         return self.state.history
+
+    def _is_astray(self, row: Row) -> bool:
+        usual = [earlier["gradient_norm"] for earlier in self.state.history]
+        return bool(usual) and row["gradient_norm"] > ASTRAY * float(np.median(usual))
+
+    def _go_back(self) -> None:
+        """Return to the best weights, and go on from there at half the learning rate.
+
+        Deep networks of sines that learn fast for long can end up where gradients are huge and
+        point nowhere, and do not come back by themselves.
+        """
+        self.objective.load_state_dict(self.best_weights)
+        self.optimizer.state.clear()
+        self.state.rate_scale /= 2
+        self.progress.went_back(self.state.epoch)
 
     def _epoch(self, epoch: int) -> Row:
         """One pass over the training designs."""
@@ -127,7 +148,7 @@ class Trainer:
     def _step(self, step: int, batch_rows: np.ndarray[Any, np.dtype[np.int64]]) -> Row:
         """One optimizer step on a global batch, of which this process takes its share."""
         num_steps = self.num_epochs * self.steps_per_epoch
-        rate = learning_rate(step, num_steps, self.config)
+        rate = self.state.rate_scale * learning_rate(step, num_steps, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         torch.manual_seed(_seed(self.seed, step, self.world.rank + 1))  # dropout

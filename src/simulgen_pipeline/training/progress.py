@@ -49,6 +49,16 @@ class Progress:
                 best_epoch,
             )
 
+    def went_back(self, epoch: int) -> None:
+        """The training went astray in an epoch."""
+        if self._log_folder is not None:
+            logger.warning(
+                "%s: gradients exploded in epoch %d; going on from the best weights at half the "
+                "learning rate",
+                self.name,
+                epoch,
+            )
+
     def report(self, row: dict[str, float], num_epochs: int) -> None:
         """Show an epoch."""
         if self._log_folder is None:
