@@ -41,7 +41,13 @@ class Project:
         (folder / "conf/local").mkdir()
 
     def run(
-        self, data_set: DataSet, data: Path, pipeline: str, seed: int, environment: str | None
+        self,
+        data_set: DataSet,
+        data: Path,
+        pipeline: str,
+        seed: int,
+        environment: str | None,
+        split: dict[str, str] | None = None,
     ) -> dict[str, Any]:
         """Run a pipeline on a data set.
 
@@ -51,6 +57,7 @@ class Project:
             pipeline: its name.
             seed: of the training.
             environment: of Kedro, such as `smoke`; None is the default.
+            split: parameters that draw one; None for the data set's own.
 
         Returns:
             `mode`, `seed`, and either `skipped` or `error` (the reason), or `seconds`,
@@ -66,7 +73,7 @@ class Project:
         parameters = {
             "simulations": (folder / "simulations.h5").resolve(),
             "designs": (folder / data_set.designs).resolve(),
-            "data.split.file": (folder / "split.json").resolve(),
+            **(split or {"data.split.file": str((folder / "split.json").resolve())}),
             "training.seed": seed,
             "plots": "off",
             **dict(data_set.parameters),
@@ -76,7 +83,7 @@ class Project:
             [*command, f"--params={joined}"],
             self.folder,
             {**os.environ, "DO_NOT_TRACK": "1", "COLUMNS": "1000"},
-            self.logs / f"{data_set.name}-{pipeline}-seed{seed}.log",
+            self.logs / f"{data_set.name}-{pipeline}-seed{seed}{split_name(split)}.log",
         )
         if measured.returncode:
             return result | {"error": last_words(measured.lines)}
@@ -96,6 +103,11 @@ class Project:
         """The newest version of a dataset, by the path the catalog has for it."""
         folder = self.folder / place
         return max(folder.iterdir()) / folder.name
+
+
+def split_name(split: dict[str, str] | None) -> str:
+    """What a log's name says of a split that was drawn."""
+    return "" if split is None else f"-split{split['data.split.seed']}"
 
 
 def node_seconds(lines: list[measure.Line]) -> dict[str, float]:

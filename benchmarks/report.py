@@ -42,7 +42,7 @@ def error_table(results: dict[str, Result]) -> str:
             "; ".join(verdicts(result, DATA_SETS[name])) or None,
         ]
         rows.append([NOTHING if cell is None else str(cell) for cell in cells])
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def cost_table(results: dict[str, Result]) -> str:
@@ -59,7 +59,7 @@ def cost_table(results: dict[str, Result]) -> str:
             runs = runs_of(result, mode)
             costs = [max(run[key] for run in runs) for key in ("training_seconds", *MEASURED)]
             rows.append([name, f"`{mode}`", *_costs(*costs)])
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def _costs(training: float, whole: float, per_design: float, peak_bytes: float) -> list[str]:
@@ -95,6 +95,7 @@ def page(results: dict[str, Result]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    """A table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

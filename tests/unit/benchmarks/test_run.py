@@ -77,6 +77,26 @@ def test_pipelines_are_run_as_a_user_would(
     ]
 
 
+def test_a_split_is_drawn_where_one_is_asked_for(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = []
+
+    def record(command: list[str], folder: Path, env: Any, log: Path) -> Measured:
+        commands.append((command[-1], log.name))
+        return Measured(1, 2.0, 3, [Line(1.0, "DataError: broken")])
+
+    monkeypatch.setattr(project.measure, "run", record)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    split = {"data.split.seed": "3", "data.split.test": "0.5"}
+    project.Project(copy, tmp_path).run(DATA_SETS["burgers"], data, "full_vae", 0, None, split)
+    ((parameters, log),) = commands
+    assert ",data.split.seed=3,data.split.test=0.5," in parameters
+    assert "split.file" not in parameters
+    assert log == "burgers-full_vae-seed0-split3.log"
+
+
 def test_missing_sets_unknown_modes_and_missing_competitors_are_skipped_with_a_line(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

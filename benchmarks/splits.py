@@ -1,0 +1,107 @@
+"""Measures the calibration over random splits: `python -m benchmarks.splits --data D --out O`.
+
+A spread that is calibrated on one split's validation designs holds on its test designs by luck, in
+part. So `full_vae` is trained on several random splits, with parts of the sizes that the data set's
+own split has; what its intervals cover is averaged. Writes NAME.splits.json for each data set, and
+of all that are in the output folder `calibration.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from .data_sets import DATA_SETS, DataSet, Study, missing_files
+from .project import Project
+from .report import markdown
+from .run import code_revision, machine, tell, versions, write
+
+logger = logging.getLogger(__name__)
+
+MODE = "full_vae"
+FIGURES = ("coverage_90", "coverage_90_active", "error_rank_correlation")
+
+
+def main(arguments: list[str]) -> None:
+    """Measure the data sets that are there, one after the other."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.splits", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="has a folder per data set")
+    parser.add_argument("--out", type=Path, required=True, help="gets results, table and logs")
+    parser.add_argument(
+        "--set", nargs="+", choices=DATA_SETS, default=list(DATA_SETS), dest="names", metavar="NAME"
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(range(5)), help="of the split")
+    parser.add_argument("--env", help="Kedro environment, such as smoke, to try the harness")
+    options = parser.parse_args(arguments)
+    (options.out / "logs").mkdir(parents=True, exist_ok=True)
+    for name in options.names:
+        missing = missing_files(DATA_SETS[name], options.data)
+        if missing:
+            logger.info("%s: skipped, there is no %s. %s", name, missing[0], DATA_SETS[name].how)
+            continue
+        result = measure_splits(DATA_SETS[name], options)
+        write(options.out / f"{name}.splits.json", json.dumps(result, indent=1) + "\n")
+        write(options.out / "calibration.md", page(options.out))
+
+
+def measure_splits(data_set: DataSet, options: argparse.Namespace) -> dict[str, Any]:
+    """A run of `full_vae` on each random split."""
+    result: dict[str, Any] = {
+        "data_set": data_set.name,
+        "code_revision": code_revision(),
+        "versions": versions(),
+        "machine": machine(),
+        "environment": options.env or "default",
+        "parameters": dict(data_set.parameters),
+        "runs": [],
+    }
+    parts = Study(options.data / data_set.name).parts
+    num_designs = sum(len(rows) for rows in parts.values())
+    split = {
+        f"data.split.{part}": str(len(parts[part]) / num_designs) for part in ("validation", "test")
+    }
+    for seed in options.seeds:
+        with TemporaryDirectory(prefix="benchmark.", ignore_cleanup_errors=True) as temporary:
+            project = Project(Path(temporary), options.out / "logs")
+            drawn = {"data.split.seed": str(seed), **split}
+            run = project.run(data_set, options.data, MODE, 0, options.env, drawn)
+        result["runs"].append({**run, "split_seed": seed})
+        tell(data_set, f"split {seed}", run)
+    return result
+
+
+def page(folder: Path) -> str:
+    """A table of the results in a folder, a row per data set."""
+    head = ["data set", "splits", "90% intervals cover", "where the field is active"]
+    head += ["rank correlation", "prediction"]
+    rows = []
+    for name in DATA_SETS:
+        path = folder / f"{name}.splits.json"
+        if not path.is_file():
+            continue
+        runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
+        metrics = [run["metrics"] for run in runs if "metrics" in run]
+        cells = [_over_splits([m["uncertainty"]["test"].get(f) for m in metrics]) for f in FIGURES]
+        errors = [m["prediction"]["test"]["relative_l2_mean"] for m in metrics]
+        rows.append([name, f"{len(metrics)} of {len(runs)}", *cells, _over_splits(errors)])
+    text = "Test designs of random splits: mean (least to most) over splits."
+    return f"{text}\n\n{markdown(head, rows)}\n"
+
+
+def _over_splits(figures: list[float | None]) -> str:
+    known = [figure for figure in figures if figure is not None]
+    if not known:
+        return "-"
+    return f"{np.mean(known):.3g} ({min(known):.3g} to {max(known):.3g})"
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    main(sys.argv[1:])
