@@ -28,6 +28,10 @@ class EngineConfig(_Frozen):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="of matrix products; weights and reductions stay float32"
     )
+    gradient_checkpointing: bool = Field(
+        False, description="compute residual blocks again in the backward pass: less memory"
+    )
+    compile: bool = Field(False, description="torch.compile the networks, or warn and go on")
     num_processes: Literal["auto"] | int = Field(
         "auto", description="training processes on this machine; auto: one per GPU, or one on a CPU"
     )

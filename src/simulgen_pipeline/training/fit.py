@@ -30,6 +30,7 @@ from simulgen_pipeline.models.vae import Decoder, HierarchicalVae, VaeArchitectu
 from .config import ConditionerConfig, EndToEndConfig, EngineConfig, Loss, VaeConfig
 from .job import Arrays, ConditionerJob, VaeJob, part_of_arrays
 from .launch import train
+from .picture import shown_nodes
 
 Memory = Literal["auto", "preload", "lazy"]
 
@@ -222,6 +223,11 @@ def _arrays(
     basis = representation.basis
     if loss != "mse" and basis is not None:
         arrays["lift"] = _tensor(basis.modes_ * basis.coefficient_scale_)
+    nodes, scaler = shown_nodes(representation.num_nodes), representation.scaler
+    arrays["view.scale"] = _tensor(scaler.scale_[nodes])
+    arrays["view.offset"] = _tensor(scaler.offset_[nodes])
+    if basis is not None:
+        arrays["view.lift"] = _tensor(basis.modes_[:, nodes] * basis.coefficient_scale_)
     return arrays
 
 

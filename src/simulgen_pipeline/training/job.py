@@ -43,7 +43,8 @@ class _Job(BaseModel):
 
 
 class VaeJob(_Job):
-    """Train a VAE. Arrays: `designs` (N, P), `norms` (N,) and, to lift errors, `lift` (C, M)."""
+    """Train a VAE. Arrays: `designs` (N, P), `norms` (N,), those of the `View` of pictures prefixed
+    with `view.` and, to lift errors, `lift` (C, M)."""
 
     name: Literal["vae"] = "vae"
     config: VaeConfig
@@ -53,7 +54,7 @@ class ConditionerJob(_Job):
     """Train a conditioner. Arrays: `designs`, `norms`, the latents `main` (N, Z) and `hierarchical`
     (N, L - 1, H), the VAE's weights prefixed with `vae.`, those of its posterior given the
     design, if it has one, with `design_posterior.`, for networks that see pictures `pictures`
-    (N, C, S, S) and, to lift errors, `lift` (C, M)."""
+    (N, C, S, S), and those of `view.` and `lift` as for the VAE."""
 
     name: Literal["conditioner"] = "conditioner"
     config: ConditionerConfig
@@ -79,11 +80,16 @@ def part_of_arrays(arrays: Arrays, part: str) -> Arrays:
 def job_key(job: Job, arrays: Arrays, fields: SimulationFields, num_processes: int) -> str:
     """A hash of what determines the result: values, arrays, data and the number of processes.
 
-    Where files lie, how often checkpoints are written, how data is read and where machines meet do
-    not count.
+    Where files lie, how often checkpoints are written, how data is read, what the backward pass
+    keeps and where machines meet do not count.
     """
     values = job.model_dump(mode="json", exclude={"fields", "memory", "log_folder"})
-    for name in ("checkpoint_interval", "num_processes", "rendezvous"):
+    for name in (
+        "checkpoint_interval",
+        "gradient_checkpointing",
+        "num_processes",
+        "rendezvous",
+    ):
         del values["engine"][name]
     text = json.dumps([RECIPE, values, fields.fingerprint, num_processes], sort_keys=True)
     digest = hashlib.sha256(text.encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,7 +27,7 @@ from simulgen_pipeline.data.fields import open_fields
 
 from .config import EngineConfig
 from .device import choose_num_processes, thread_environment
-from .errors import TrainingError
+from .errors import MEMORY_REMEDY, TrainingError
 from .job import HISTORY_FILE, WEIGHTS_FILE, Arrays, Job, job_key, write_job
 from .worker import ERROR_FILE, LOG_MARK
 
@@ -37,6 +38,8 @@ LOCK_FILE = ".lock"
 FINISHED_FILE = "finished"
 # Seconds that processes get to end by themselves before they are killed.
 GRACE = 10.0
+# How torchrun reports a process that ended by SIGKILL.
+KILLED = re.compile(r"rank\s*: (\d+) \(local_rank: \d+\)\s+exitcode\s*: -9\b")
 # Lines of unmarked output kept for an error.
 NUM_TAIL_LINES = 30
 
@@ -130,6 +133,7 @@ def _run(folder: Path, engine: EngineConfig, num_processes: int) -> None:
     for old in folder.glob(ERROR_FILE.format(rank="*")):
         old.unlink()
     tail: deque[str] = deque(maxlen=NUM_TAIL_LINES)
+    reports: deque[str] = deque(["none"], maxlen=1)
     with subprocess.Popen(
         torchrun_command(folder, engine, num_processes),
         stdout=subprocess.PIPE,
@@ -142,37 +146,49 @@ def _run(folder: Path, engine: EngineConfig, num_processes: int) -> None:
             with _sigterm_as_exit():
                 assert process.stdout is not None
                 for line in process.stdout:
-                    _relay(line.rstrip("\n"), tail)
+                    _relay(line.rstrip("\n"), tail, reports)
                 code = process.wait()
         except BaseException:
             _stop(process)
             raise
     if code != 0:
-        raise TrainingError(_explain(folder, code, tail))
+        raise TrainingError(_explain(folder, code, tail, reports[-1]))
 
 
-def _relay(line: str, tail: deque[str]) -> None:
-    """Log a worker's line at its own level; keep anything else for an error."""
+def _relay(line: str, tail: deque[str], reports: deque[str]) -> None:
+    """Log a worker's line at its own level; keep it, and anything else, for an error."""
     mark, _, rest = line.partition("|")
     if mark == LOG_MARK:
         level, _, message = rest.partition("|")
+        reports.append(message)
         logger.log(logging.getLevelNamesMapping().get(level, logging.INFO), "%s", message)
     elif line:
         tail.append(line)
         logger.debug("%s", line)
 
 
-def _explain(folder: Path, code: int, tail: deque[str]) -> str:
-    """What went wrong, from the process that failed first."""
+def _explain(folder: Path, code: int, tail: deque[str], report: str) -> str:
+    """What went wrong, from the process that failed first.
+
+    Args:
+        code: torchrun's exit code.
+        tail: its last output.
+        report: the last that the training logged, which names its epoch.
+    """
+    output = "\n".join(tail)
+    killed = KILLED.search(output)
+    if killed is not None:  # what the others say is only that they miss it
+        return (
+            f"Training process {killed[1]} was killed from outside, most likely by the operating "
+            f"system for want of memory. Its last report: {report}. {MEMORY_REMEDY}"
+        )
     errors = sorted(folder.glob(ERROR_FILE.format(rank="*")), key=lambda p: p.stat().st_mtime)
     if errors:
         rank = errors[0].stem.rpartition("-")[2]
         return f"Training failed on process {rank}: {errors[0].read_text(encoding='utf-8')}"
-    output = "\n".join(tail)
     return (
-        f"A training process ended without a word (torchrun's exit code {code}); it may have been "
-        f"killed for want of memory: lower batch_size, or set data.memory=lazy. The same command "
-        f"goes on from the last checkpoint. Its last output:\n{output}"
+        f"A training process ended without a word (torchrun's exit code {code}). The same command "
+        f"goes on from the last checkpoint. Its last report: {report}. Its last output:\n{output}"
     )
 
 

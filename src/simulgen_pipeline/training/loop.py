@@ -16,6 +16,7 @@ from .checkpoints import Checkpoints
 from .config import EngineConfig, OptimisationConfig
 from .data import TrainingData
 from .device import autocast, choose_precision
+from .execution import compile_networks, keep_less
 from .objectives import Objective, Terms
 from .progress import Progress
 from .schedule import learning_rate
@@ -23,6 +24,8 @@ from .world import World
 
 # The validation designs are evaluated about this many times in a training.
 NUM_VALIDATIONS = 15
+# A picture is drawn after every so many of them, and of the best weights at the end.
+VALIDATIONS_PER_PICTURE = 7
 # AdamW's decay rates of the gradient's moments.
 BETAS = (0.9, 0.99)
 # A training has gone astray when an epoch's mean gradient norm is this many times the usual one.
@@ -73,6 +76,10 @@ class Trainer:
         self.checkpoints, self.progress, self.seed = checkpoints, progress, engine.seed
         self.precision = choose_precision(engine.precision, world.device, data.num_channels)
         self.objective = objective.to(world.device)
+        if engine.gradient_checkpointing:
+            keep_less(self.objective)
+        if engine.compile:
+            compile_networks(self.objective, progress.not_compiled)
         self.wrapped = world.wrap(self.objective)
         self.parameters = [p for p in self.objective.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -84,6 +91,7 @@ class Trainer:
         self.num_epochs = optimisation.epochs(len(split.train))
         self.steps_per_epoch = optimisation.steps_per_epoch(len(split.train))
         self.validate_every = max(1, self.num_epochs // NUM_VALIDATIONS)
+        self.show_every = VALIDATIONS_PER_PICTURE * self.validate_every
         self.best_weights = _copy(self.objective.state_dict())
         self.state = Progressed()
 
@@ -93,6 +101,13 @@ class Trainer:
         Raises:
             TrainingDivergedError: a loss became NaN or infinite.
         """
+        try:
+            return self._run()
+        except Exception as error:
+            error.add_note(f"It happened in {self.progress.name}, epoch {self.state.epoch + 1}.")
+            raise
+
+    def _run(self) -> list[Row]:
         self._resume()
         if self.state.epoch == 0:
             self._validate()  # what it starts from may be hard to better
@@ -105,6 +120,8 @@ class Trainer:
             self.state.epoch += 1
             if self.state.epoch % self.validate_every == 0 or self.state.epoch == self.num_epochs:
                 row |= self._validate()
+                if self.state.epoch % self.show_every == 0:
+                    self._show()
             if self._is_astray(row):
                 self._go_back()
             self.state.history.append(row)
@@ -114,10 +131,12 @@ class Trainer:
         if self.world.is_main:
             self._save()  # so that a later stage's kill does not lose this one
         self.objective.load_state_dict(self.best_weights)
+        self._show()
         return self.state.history
 
     def _is_astray(self, row: Row) -> bool:
         usual = [earlier["gradient_norm"] for earlier in self.state.history]
+        usual = [norm for norm in usual if not np.isnan(norm)]
         return bool(usual) and row["gradient_norm"] > ASTRAY * float(np.median(usual))
 
     def _go_back(self) -> None:
@@ -141,7 +160,7 @@ class Trainer:
             self._step(epoch * self.steps_per_epoch + i, order[i * size : (i + 1) * size])
             for i in range(self.steps_per_epoch)
         ]
-        row = {name: float(np.mean([r[name] for r in rows])) for name in rows[0]}
+        row = {name: _mean([r[name] for r in rows]) for name in rows[0]}
         row["samples_per_second"] = size * len(rows) / (time.perf_counter() - start)
         return {"epoch": epoch + 1, **row}
 
@@ -169,11 +188,13 @@ class Trainer:
         # The wrapper averages gradients over processes; the loss is a mean over the global batch.
         self.scaler.scale(sums["loss"] * self.world.size).backward()
         self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip)
+        norm = float(nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip))
+        if self.scaler.is_enabled() and not np.isfinite(norm):
+            norm = float("nan")  # gradients beyond float16: the scaler skips this step
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        return {**row, "learning_rate": rate, "gradient_norm": float(norm)}
+        return {**row, "learning_rate": rate, "gradient_norm": norm}
 
     def _noise(self, step: int, num_designs: int) -> Tensor:
         """Standard normal noise of the whole global batch, the same on any number of processes."""
@@ -187,13 +208,24 @@ class Trainer:
         row = dict(zip(sums, total, strict=True))
         bad = [name for name, value in row.items() if not np.isfinite(value)]
         if bad:
-            epoch, batch = divmod(step, self.steps_per_epoch)
-            raise TrainingDivergedError(
-                f"Training diverged: {', '.join(bad)} is not finite in epoch {epoch + 1}, batch "
-                f"{batch + 1}. Lower the learning rate (now {self.config.learning_rate:g}), or "
-                f"train with training.precision=float32."
-            )
+            raise TrainingDivergedError(self._diverged(bad, sums, step))
         return row
+
+    def _diverged(self, bad: list[str], sums: dict[str, Tensor], step: int) -> str:
+        """Which term is not finite, where, and what to do; every process has to ask."""
+        mine = torch.zeros(self.world.size, device=self.world.device)
+        mine[self.world.rank] = any(not bool(sums[name].isfinite()) for name in bad)
+        culprits = [str(rank) for rank, is_bad in enumerate(self.world.sum(mine)) if is_bad]
+        terms = [name for name in bad if name != "loss"] or bad
+        epoch, batch = divmod(step, self.steps_per_epoch)
+        whose = f" on process {', '.join(culprits)}" if self.world.size > 1 else ""
+        remedy = f"Lower the learning rate (now {self.config.learning_rate:g})"
+        if self.precision is not torch.float32:
+            remedy += ", or train with training.precision=float32"
+        return (
+            f"Training diverged: {', '.join(terms)} is not finite in epoch {epoch + 1}, batch "
+            f"{batch + 1}{whose}. {remedy}."
+        )
 
     @torch.no_grad()
     def _validate(self) -> Row:
@@ -218,6 +250,16 @@ class Trainer:
         if state.epoch > 0 and score < state.trained_score:
             state.trained_score, state.best_epoch = score, state.epoch
         return row
+
+    @torch.no_grad()
+    def _show(self) -> None:
+        """A picture of the first validation design's field, true and decoded."""
+        if not self.world.is_main:
+            return
+        self.objective.eval()
+        objective: Objective = self.objective  # type: ignore[assignment]
+        batch = self.data.batch(self.split.validation[:1])
+        self.progress.show(batch.fields[0], objective.decode(batch)[0], self.state.epoch)
 
     def _save(self) -> None:
         content = {
@@ -244,6 +286,12 @@ class Trainer:
 def _seed(*parts: int) -> int:
     """A well mixed seed of several numbers."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _mean(values: list[float]) -> float:
+    """The mean of what is known, NaN if nothing is."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -4,10 +4,10 @@ Shapes: B batch, T time steps, C channels, M nodes, P features, Z main latent, H
 level, Q all latents.
 
 A forward returns a dictionary of (B,) terms; the one called `loss` is minimised, the others are
-logged. `validate` gives (B,) figures of merit; the one called `score` chooses the best model, the
-lower the better. All randomness comes in as `noise`, drawn for the whole batch before it is divided
-among processes, so that the result does not depend on their number. Every trained parameter takes
-part in every loss.
+logged. `decode` gives the field that a design's posterior means stand for. `validate` gives (B,)
+figures of merit; the one called `score` chooses the best model, the lower the better. All
+randomness comes in as `noise`, drawn for the whole batch before it is divided among processes, so
+that the result does not depend on their number. Every trained parameter takes part in every loss.
 """
 
 from __future__ import annotations
@@ -62,7 +62,14 @@ class Objective(Protocol):
 
     def __call__(self, batch: Batch, noise: Tensor, progress: float) -> Terms: ...
 
+    def decode(self, batch: Batch) -> Tensor: ...
+
     def validate(self, batch: Batch) -> Terms: ...
+
+
+def relative_error(decoded: Float[Tensor, "B T C"], batch: Batch) -> Float[Tensor, " B"]:
+    """Relative L2 error of each design's decoded field."""
+    return squared_relative_error(decoded - batch.fields, batch.norms).sqrt()
 
 
 class EvidenceObjective(nn.Module):
@@ -115,10 +122,14 @@ class EvidenceObjective(nn.Module):
             return posterior
         return posterior_from(self.posterior(batch.designs), self.decoder.architecture)
 
+    def decode(self, batch: Batch) -> Float[Tensor, "B T C"]:
+        """The field decoded from the posterior means."""
+        field: Tensor = self.decoder(self.decoder.latents(self._infer(batch).mean()))
+        return field
+
     def validate(self, batch: Batch) -> Terms:
         """Relative L2 error of the field decoded from the posterior means."""
-        decoded = self.decoder(self.decoder.latents(self._infer(batch).mean()))
-        error = squared_relative_error(decoded - batch.fields, batch.norms).sqrt()
+        error = relative_error(self.decode(batch), batch)
         inferred_from_field = isinstance(self.posterior, Encoder)
         name = "reconstruction_error" if inferred_from_field else "prediction_error"
         return {name: error, "score": error}
@@ -175,10 +186,14 @@ class EncoderObjective(nn.Module):
         latent_error = squared.mean(dim=-1)
         return {"loss": latent_error + 0.5 * fit.mean(dim=-1), "latent_error": latent_error}
 
+    def decode(self, batch: Batch) -> Float[Tensor, "B T C"]:
+        """The field decoded from the encoder's means."""
+        field: Tensor = self.decoder(self.decoder.latents(self.encoder(batch.fields).mean()))
+        return field
+
     def validate(self, batch: Batch) -> Terms:
         """Relative L2 error of reconstruction."""
-        latents = self.decoder.latents(self.encoder(batch.fields).mean())
-        error = squared_relative_error(self.decoder(latents) - batch.fields, batch.norms).sqrt()
+        error = relative_error(self.decode(batch), batch)
         return {"reconstruction_error": error, "score": error}
 
 
@@ -249,12 +264,14 @@ class ConditionerObjective(nn.Module):
         loss = reconstruction + fit.latent_weight * latent_error
         return {"loss": loss, "reconstruction": reconstruction, "latent_error": latent_error}
 
-    def validate(self, batch: Batch) -> Terms:
-        """Relative L2 error of the members' mean prediction."""
+    def decode(self, batch: Batch) -> Float[Tensor, "B T C"]:
+        """The members' mean prediction."""
         decoder = self.decoder
         posteriors = self.conditioner(batch.designs, batch.pictures)
         fields = [decoder(decoder.latents(posterior.mean())) for posterior in posteriors]
-        error = squared_relative_error(
-            torch.stack(fields).mean(dim=0) - batch.fields, batch.norms
-        ).sqrt()
+        return torch.stack(fields).mean(dim=0)
+
+    def validate(self, batch: Batch) -> Terms:
+        """Relative L2 error of the members' mean prediction."""
+        error = relative_error(self.decode(batch), batch)
         return {"prediction_error": error, "score": error}

@@ -1,4 +1,7 @@
-"""What a training shows while it runs: log lines and TensorBoard curves, from one process."""
+"""What a training shows while it runs: log lines and TensorBoard events, from one process.
+
+Shapes: T time steps, C channels.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,17 @@ from pathlib import Path
 
 import psutil
 import torch
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+
+from .picture import View, draw_reconstruction
 
 logger = logging.getLogger(__name__)
 
 # Seconds between log lines.
 LOG_INTERVAL = 5.0
+# Characters of a compiler's message that are logged.
+REASON_LENGTH = 300
 
 
 class Progress:
@@ -21,11 +29,13 @@ class Progress:
 
     Args:
         log_folder: of the TensorBoard events; None for a process that does not report.
+        view: takes channels to what pictures show; without one there are none.
     """
 
-    def __init__(self, log_folder: Path | None) -> None:
+    def __init__(self, log_folder: Path | None, view: View | None = None) -> None:
         self._writer: SummaryWriter | None = None
-        self._log_folder = log_folder
+        self._log_folder, self._view = log_folder, view
+        self._has_warned = False
         self.begin("", 0)
 
     def begin(self, name: str, first_epoch: int) -> None:
@@ -59,16 +69,37 @@ class Progress:
                 epoch,
             )
 
+    def not_compiled(self, error: Exception) -> None:
+        """A network could not be compiled; all that cannot be are told of once."""
+        if self._log_folder is not None and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "%s: torch.compile failed, going on without it (%s)",
+                self.name,
+                " ".join(str(error).split())[:REASON_LENGTH] or type(error).__name__,
+            )
+
+    def show(self, true: Tensor, decoded: Tensor, epoch: int) -> None:
+        """Picture a design's field (T, C) and what was decoded for it, after an epoch."""
+        if self._log_folder is not None and self._view is not None:
+            title = f"{self.name}, epoch {epoch}: the first validation design"
+            figure = draw_reconstruction(self._view(true), self._view(decoded), title)
+            tag = f"reconstruction/{self.name.replace(' ', '_')}"
+            self._events().add_figure(tag, figure, self._epochs_before + epoch)
+
+    def _events(self) -> SummaryWriter:
+        if self._writer is None:
+            self._writer = SummaryWriter(str(self._log_folder))
+        return self._writer
+
     def report(self, row: dict[str, float], num_epochs: int) -> None:
         """Show an epoch."""
         if self._log_folder is None:
             return
         epoch = int(row["epoch"])
-        if self._writer is None:
-            self._writer = SummaryWriter(str(self._log_folder))
         for key, value in row.items():
             if key != "epoch":
-                self._writer.add_scalar(key, value, self._epochs_before + epoch)
+                self._events().add_scalar(key, value, self._epochs_before + epoch)
         now = time.monotonic()
         if now - self._last < LOG_INTERVAL and epoch != num_epochs:
             return

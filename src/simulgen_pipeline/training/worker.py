@@ -13,7 +13,6 @@ import os
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -33,6 +32,7 @@ from simulgen_pipeline.models.vae import HierarchicalVae, Latents
 from .checkpoints import Checkpoints
 from .config import OptimisationConfig
 from .data import TrainingData
+from .errors import explain
 from .job import (
     HISTORY_FILE,
     WEIGHTS_FILE,
@@ -50,6 +50,7 @@ from .objectives import (
     EvidenceObjective,
     FieldFit,
 )
+from .picture import View
 from .progress import Progress
 from .world import World, join_world
 
@@ -156,7 +157,9 @@ def run_job(folder: Path, world: World) -> None:
         world.device,
     )
     modules, stages = build_stages(job, arrays)
-    progress = Progress(job.log_folder if world.is_main else None)
+    progress = Progress(
+        job.log_folder if world.is_main else None, View(**part_of_arrays(arrays, "view"))
+    )
     history: list[Row] = []
     for number, stage in enumerate(stages):
         checkpoints = Checkpoints(folder, f"stage-{number}", job.engine.checkpoint_interval)
@@ -208,8 +211,9 @@ def main() -> None:
         try:
             run_job(folder, world)
         except BaseException as error:
-            text = f"{error}\n\n{traceback.format_exc()}"
-            (folder / ERROR_FILE.format(rank=world.rank)).write_text(text, encoding="utf-8")
+            (folder / ERROR_FILE.format(rank=world.rank)).write_text(
+                explain(error), encoding="utf-8"
+            )
             raise
 
 
