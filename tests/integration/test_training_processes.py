@@ -315,6 +315,8 @@ def test_tensorboard_has_every_term(prepared: Any) -> None:
     wanted = {"loss", "reconstruction", "kl_main", "kl_level_1", "kl_weight", "learning_rate"}
     assert wanted <= set(events.Tags()["scalars"])
     assert [event.step for event in events.Scalars("loss")] == list(range(1, 10))
+    pictures = ["reconstruction/vae_decoder", "reconstruction/vae_encoder"]
+    assert sorted(events.Tags()["images"]) == pictures
 
 
 def test_finished_work_is_taken_up_and_cleared_only_afterwards(

@@ -40,6 +40,8 @@ FINISHED_FILE = "finished"
 GRACE = 10.0
 # How torchrun reports a process that ended by SIGKILL.
 KILLED = re.compile(r"rank\s*: (\d+) \(local_rank: \d+\)\s+exitcode\s*: -9\b")
+# How a process says that it lost another one.
+MISSES_ANOTHER = re.compile(r"connection (closed|reset)|remote process exited", re.IGNORECASE)
 # Lines of unmarked output kept for an error.
 NUM_TAIL_LINES = 30
 
@@ -175,17 +177,19 @@ def _explain(folder: Path, code: int, tail: deque[str], report: str) -> str:
         tail: its last output.
         report: the last that the training logged, which names its epoch.
     """
+    errors = sorted(folder.glob(ERROR_FILE.format(rank="*")), key=lambda p: p.stat().st_mtime)
+    told = [(path.stem.rpartition("-")[2], path.read_text(encoding="utf-8")) for path in errors]
+    # Who misses another process is not who failed first.
+    told.sort(key=lambda error: MISSES_ANOTHER.search(error[1]) is not None)
     output = "\n".join(tail)
     killed = KILLED.search(output)
-    if killed is not None:  # what the others say is only that they miss it
+    if killed is not None and (not told or MISSES_ANOTHER.search(told[0][1])):
         return (
             f"Training process {killed[1]} was killed from outside, most likely by the operating "
             f"system for want of memory. Its last report: {report}. {MEMORY_REMEDY}"
         )
-    errors = sorted(folder.glob(ERROR_FILE.format(rank="*")), key=lambda p: p.stat().st_mtime)
-    if errors:
-        rank = errors[0].stem.rpartition("-")[2]
-        return f"Training failed on process {rank}: {errors[0].read_text(encoding='utf-8')}"
+    if told:
+        return f"Training failed on process {told[0][0]}: {told[0][1]}"
     return (
         f"A training process ended without a word (torchrun's exit code {code}). The same command "
         f"goes on from the last checkpoint. Its last report: {report}. Its last output:\n{output}"

@@ -254,7 +254,7 @@ class Trainer:
     @torch.no_grad()
     def _show(self) -> None:
         """A picture of the first validation design's field, true and decoded."""
-        if not self.world.is_main:
+        if not self.progress.draws:
             return
         self.objective.eval()
         objective: Objective = self.objective  # type: ignore[assignment]

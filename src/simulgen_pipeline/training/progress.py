@@ -38,6 +38,11 @@ class Progress:
         self._has_warned = False
         self.begin("", 0)
 
+    @property
+    def draws(self) -> bool:
+        """Whether this process draws pictures."""
+        return self._log_folder is not None and self._view is not None
+
     def begin(self, name: str, first_epoch: int) -> None:
         """A stage of training starts, after the epochs of earlier ones."""
         self.name, self._epochs_before = name, first_epoch
@@ -81,11 +86,11 @@ class Progress:
 
     def show(self, true: Tensor, decoded: Tensor, epoch: int) -> None:
         """Picture a design's field (T, C) and what was decoded for it, after an epoch."""
-        if self._log_folder is not None and self._view is not None:
-            title = f"{self.name}, epoch {epoch}: the first validation design"
-            figure = draw_reconstruction(self._view(true), self._view(decoded), title)
-            tag = f"reconstruction/{self.name.replace(' ', '_')}"
-            self._events().add_figure(tag, figure, self._epochs_before + epoch)
+        assert self._view is not None
+        title = f"{self.name}, epoch {epoch}: the first validation design"
+        figure = draw_reconstruction(self._view(true), self._view(decoded), title)
+        tag = f"reconstruction/{self.name.replace(' ', '_')}"
+        self._events().add_figure(tag, figure, self._epochs_before + epoch)
 
     def _events(self) -> SummaryWriter:
         if self._writer is None:

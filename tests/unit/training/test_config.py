@@ -130,6 +130,8 @@ def test_impossible_or_unknown_values_are_refused_by_name(
     ("values", "named"),
     [
         ({"precision": "float64"}, "precision"),
+        ({"compile": "inductor"}, "compile"),
+        ({"gradient_checkpointing": 2}, "gradient_checkpointing"),
         ({"num_processes": 0}, "'auto' or at least 1, got 0"),
         ({"num_processes": "all"}, "num_processes"),
         ({"num_nodes": 0}, "num_nodes"),

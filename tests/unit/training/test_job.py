@@ -119,6 +119,7 @@ VAE_CHANGES = [
     ("architecture.spectral_normalisation", True),
     ("engine.seed", 1),
     ("engine.precision", "bfloat16"),
+    ("engine.compile", True),
     ("config.loss", "huber"),
     ("config.posterior", "field"),
     ("config.reconstruction_weight", 10.0),
@@ -214,6 +215,7 @@ def test_the_key_changes_with_the_data_and_the_processes(
         ("log_folder", Path("/elsewhere/logs")),
         ("memory", "lazy"),
         ("engine.checkpoint_interval", 1.0),
+        ("engine.gradient_checkpointing", True),  # gives the same bits
         ("engine.num_processes", 1),  # the number that runs is given, whoever chose it
     ],
 )

@@ -1,0 +1,55 @@
+"""What a training shows while it runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from simulgen_pipeline.training.picture import View
+from simulgen_pipeline.training.progress import Progress
+
+VIEW = View(torch.ones(3), torch.zeros(3))
+
+
+def test_a_picture_is_shown_under_its_stage_and_epoch(tmp_path: Path) -> None:
+    progress = Progress(tmp_path, VIEW)
+    progress.begin("end to end", first_epoch=10)
+    assert progress.draws
+    progress.show(torch.rand(4, 3), torch.rand(4, 3), 2)
+    progress.close()
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    (image,) = events.Images("reconstruction/end_to_end")
+    assert image.step == 12
+    assert image.encoded_image_string.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("has_folder", "view"), [(False, VIEW), (True, None)])
+def test_only_the_process_that_reports_draws(
+    tmp_path: Path, has_folder: bool, view: View | None
+) -> None:
+    assert not Progress(tmp_path if has_folder else None, view).draws
+
+
+def test_why_networks_are_not_compiled_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Progress(None).not_compiled(RuntimeError("not the main process"))
+    progress = Progress(tmp_path)
+    for name in ("vae decoder", "vae encoder"):
+        progress.begin(name, 0)
+        progress.not_compiled(RuntimeError("no C++\ncompiler"))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == (
+        "vae decoder: torch.compile failed, going on without it (no C++ compiler)"
+    )
+
+
+def test_a_worker_starts_without_matplotlib() -> None:
+    code = "import sys, simulgen_pipeline.training.worker; print('matplotlib' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"
