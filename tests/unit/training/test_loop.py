@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.training.checkpoints import Checkpoints
 from simulgen_pipeline.training.config import EngineConfig, OptimisationConfig
-from simulgen_pipeline.training.loop import Trainer
+from simulgen_pipeline.training.loop import Trainer, TrainingDivergedError
 from simulgen_pipeline.training.progress import Progress
 
 NUM_EPOCHS = 12
@@ -22,43 +23,49 @@ OPTIMISATION = OptimisationConfig(
 
 
 class Valley(nn.Module):
-    """The square of the distance from 3, whose gradient explodes between two shares of progress."""
+    """The square of the distance from 3, steep between two shares of progress."""
 
     noise_size, needs_partners = 1, False
 
-    def __init__(self, explodes: tuple[float, float]) -> None:
+    def __init__(self, explodes: tuple[float, float], slope: float = -1e6) -> None:
         super().__init__()
         self.place = nn.Parameter(torch.zeros(()))
-        self.explodes = explodes
+        self.explodes, self.slope = explodes, slope
 
     def forward(self, batch: Tensor, noise: Tensor, progress: float) -> dict[str, Tensor]:
         start, end = self.explodes
-        slope = -1e6 if start <= progress < end else 1.0
-        return {"loss": slope * (self.place - 3.0).square().expand(len(batch))}
+        slope = self.slope if start <= progress < end else 1.0
+        distance = slope * (self.place - 3.0).square().expand(len(batch))
+        return {"loss": distance, "distance": distance}
 
     def validate(self, batch: Tensor) -> dict[str, Tensor]:
         return {"score": (self.place - 3.0).abs().expand(len(batch))}
 
 
-def trainer_of(folder: Path, explodes: tuple[float, float]) -> Trainer:
+def trainer_of(
+    folder: Path, objective: nn.Module, precision: str = "float32", num_processes: int = 1
+) -> Trainer:
+    """A training by the last of some processes, whose others do nothing."""
     world: Any = SimpleNamespace(
-        rank=0,
-        size=1,
+        rank=num_processes - 1,
+        size=num_processes,
         device=torch.device("cpu"),
-        is_main=True,
+        is_main=num_processes == 1,
         wrap=lambda module: module,
         sum=lambda values: values.clone(),
     )
+    progress = Progress(folder / "logs")
+    progress.begin("valley", 0)
     data: Any = SimpleNamespace(num_channels=1, batch=lambda rows: torch.zeros(len(rows)))
     return Trainer(
-        Valley(explodes),
+        objective,
         data,
         SPLIT,
         OPTIMISATION,
-        EngineConfig(precision="float32", checkpoint_interval=0),
+        EngineConfig(precision=precision, checkpoint_interval=0),  # type: ignore[arg-type]
         world,
         Checkpoints(folder, "stage-0", 0),
-        Progress(folder / "logs"),
+        progress,
     )
 
 
@@ -69,10 +76,10 @@ def rates(rows: list[dict[str, float]]) -> list[float]:
 def test_a_training_that_goes_astray_goes_on_from_its_best_weights_at_half_the_rate(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    usual = trainer_of(tmp_path / "usual", (2.0, 2.0))
+    usual = trainer_of(tmp_path / "usual", Valley((2.0, 2.0)))
     expected = rates(usual.run())
     assert usual.state.rate_scale == 1.0
-    astray = trainer_of(tmp_path / "astray", (0.5, 0.55))
+    astray = trainer_of(tmp_path / "astray", Valley((0.5, 0.55)))
     rows = astray.run()
     epoch = NUM_EPOCHS // 2
     assert rows[epoch]["gradient_norm"] > 1e4 * rows[epoch - 1]["gradient_norm"]
@@ -82,8 +89,85 @@ def test_a_training_that_goes_astray_goes_on_from_its_best_weights_at_half_the_r
 
 
 def test_going_back_is_remembered_by_a_checkpoint(tmp_path: Path) -> None:
-    whole = trainer_of(tmp_path, (0.5, 0.55))
+    whole = trainer_of(tmp_path, Valley((0.5, 0.55)))
     rows = whole.run()
-    resumed = trainer_of(tmp_path, (0.5, 0.55))
+    resumed = trainer_of(tmp_path, Valley((0.5, 0.55)))
     assert resumed.run() == rows
     assert resumed.state.rate_scale == 0.5
+
+
+def test_a_step_that_float16_skips_is_not_taken_for_a_training_gone_astray(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path, Valley((0.5, 0.55), 1e36), "float16")
+    rows = trainer.run()
+    epoch = NUM_EPOCHS // 2
+    assert np.isnan(rows[epoch]["gradient_norm"])  # beyond float32 with the loss scaled
+    assert np.isfinite([row["gradient_norm"] for row in rows[epoch + 1 :]]).all()
+    assert trainer.state.rate_scale == 1.0
+    assert rows[-1]["validation_score"] < rows[epoch - 1]["validation_score"]
+
+
+@pytest.mark.parametrize(
+    ("precision", "num_processes", "where", "has_other_remedy"),
+    [
+        ("float32", 1, r"in epoch 7, batch 1\. ", False),
+        ("bfloat16", 1, r"in epoch 7, batch 1\. ", True),
+        ("float32", 2, r"in epoch 7, batch 1 on process 1\. ", False),
+    ],
+)
+def test_a_divergence_is_told_with_term_place_and_remedy(
+    tmp_path: Path, precision: str, num_processes: int, where: str, has_other_remedy: bool
+) -> None:
+    valley = Valley((0.5, 0.55), float("nan"))
+    trainer = trainer_of(tmp_path, valley, precision, num_processes)
+    told = rf"distance is not finite {where}Lower the learning rate \(now 0\.1\)"
+    with pytest.raises(TrainingDivergedError, match=told) as error:
+        trainer.run()
+    assert error.value.__notes__ == ["It happened in valley, epoch 7."]
+    assert ("training.precision=float32" in str(error.value)) == has_other_remedy
+
+
+def test_any_error_is_told_with_its_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = trainer_of(tmp_path, Valley((2.0, 2.0)))
+
+    def failing(rows: list[int]) -> Tensor:
+        if trainer.state.epoch == 4:
+            torch.empty(2**50)
+        return torch.zeros(len(rows))
+
+    monkeypatch.setattr(trainer.data, "batch", failing)
+    with pytest.raises(RuntimeError, match="can't allocate memory") as error:
+        trainer.run()
+    assert error.value.__notes__ == ["It happened in valley, epoch 5."]
+
+
+class Narrow(nn.Module):
+    """Learns a line through a matrix product, and remembers in which type it was computed."""
+
+    noise_size, needs_partners = 1, False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+        self.seen: set[torch.dtype] = set()
+
+    def forward(self, batch: Tensor, noise: Tensor, progress: float) -> dict[str, Tensor]:
+        told = self.layer(batch[:, None])
+        self.seen.add(told.dtype)
+        return {"loss": (told[:, 0] - 3.0).square()}
+
+    def validate(self, batch: Tensor) -> dict[str, Tensor]:
+        return {"score": (self.layer(batch[:, None])[:, 0] - 3.0).abs()}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_every_precision_learns_on_a_cpu_with_weights_in_float32(
+    tmp_path: Path, precision: str
+) -> None:
+    narrow = Narrow()
+    trainer = trainer_of(tmp_path, narrow, precision)
+    rows = trainer.run()
+    assert narrow.seen == {getattr(torch, precision)}
+    assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
+    state = [v for values in trainer.optimizer.state.values() for v in values.values()]
+    for value in [*narrow.parameters(), *state]:
+        assert value.dtype is torch.float32
