@@ -91,19 +91,47 @@ def locked(folder: Path, name: str) -> Iterator[None]:
         lock.release()
 
 
+def work_folders(work_folder: Path) -> list[Path]:
+    """The folders of all trainings: running, interrupted or finished and not cleared yet."""
+    folders = sorted(lock.parent for lock in work_folder.glob(f"*/{LOCK_FILE}"))
+    return [folder for folder in folders if not folder.is_symlink()]
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a run is in a training's folder."""
+    try:
+        with FileLock(folder / LOCK_FILE, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def remove_training(folder: Path) -> None:
+    """Remove a training's folder; what is left of it, if this is interrupted, is not finished.
+
+    Raises:
+        TrainingError: a run is in it.
+    """
+    with locked(folder, folder.name):
+        for name in (WEIGHTS_FILE, FINISHED_FILE):
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def clear_finished(work_folder: Path) -> None:
     """Remove the folders of trainings that have ended and whose results are saved elsewhere."""
-    for folder in sorted(path for path in work_folder.glob("*") if path.is_dir()):
+    for folder in work_folders(work_folder):
         if not any((folder / name).exists() for name in (WEIGHTS_FILE, FINISHED_FILE)):
             logger.info(
-                "%s holds an unfinished training: its command goes on, or remove it", folder
+                "%s holds an unfinished training: its command goes on, or remove it with kedro "
+                "prune --keep=K --interrupted",
+                folder,
             )
             continue
         try:
-            with FileLock(folder / LOCK_FILE, timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
-        except Timeout:
-            logger.info("%s is in use by another run", folder)
+            remove_training(folder)
+        except (OSError, TrainingError) as error:
+            logger.info("%s stays: %s", folder, error)
 
 
 def _result(folder: Path) -> Trained:
