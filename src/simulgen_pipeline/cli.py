@@ -17,6 +17,7 @@ from .data.errors import DataError
 from .parameters import ParametersError
 from .summary import summarise
 from .training.errors import TrainingError
+from .training.join import join as join_run
 
 
 class RunCommand(click.Command):
@@ -58,6 +59,23 @@ def summary(truth: Path | None) -> None:
             click.echo(summarise(catalog, truth))
         except (DataError, DatasetError) as error:
             raise click.ClickException(str(error)) from error
+
+
+@cli.command()
+@click.option("--rendezvous", required=True, metavar="HOST:PORT", help="training.rendezvous there.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="Minutes to wait for the first training to begin.",
+)
+def join(rendezvous: str, patience: float) -> None:
+    """Train along with a `kedro run` on another machine, until that ends."""
+    try:
+        join_run(rendezvous, 60 * patience)
+    except (TrainingError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 run = copy.copy(kedro_run)
