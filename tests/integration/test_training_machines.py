@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import psutil
@@ -42,21 +43,20 @@ def rendezvous() -> str:
 
 
 @contextmanager
-def joining(rendezvous: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+def joining(rendezvous: str) -> Iterator[subprocess.Popen[str]]:
     """Another machine's command."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "kedro", "join", f"--rendezvous={rendezvous}"],
         cwd=PROJECT,
         env=os.environ | {"COLUMNS": "1000"},  # no line breaks in messages
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_two_machines_give_what_one_process_gives(prepared: Any, rendezvous: str) -> None:
@@ -76,35 +76,34 @@ def test_two_machines_give_what_one_process_gives(prepared: Any, rendezvous: str
     assert "has ended" in output
 
 
-def test_a_machine_that_is_gone_ends_the_training_on_the_leader(
-    prepared: Any, rendezvous: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("killed", "said"), [("kedro", "is gone.*last checkpoint"), ("torchrun", "Training.*process")]
+)
+def test_a_machine_that_dies_ends_the_training_on_the_leader(
+    killed: str, said: str, prepared: Any, rendezvous: str
 ) -> None:
-    monkeypatch.setattr(machines, "ANSWER_TIMEOUT", 4.0)
     with joining(rendezvous) as other:
-        killer = subprocess.Popen(
-            [sys.executable, "-c", KILL_WHEN_TRAINING, str(other.pid), str(prepared.work)]
-        )
-        with pytest.raises(TrainingError, match=f"{socket.gethostname()} .* is gone.*checkpoint"):
+        killer = Thread(target=kill_when_training, args=(killed, other.pid, prepared.work))
+        killer.start()
+        with pytest.raises(TrainingError, match=f"(?s){socket.gethostname()} .*{said}"):
             train(prepared, prepared.work, ENDLESS, num_nodes=2, rendezvous=rendezvous)
-        assert killer.wait() == 0
+        killer.join()
     wait_for(lambda: not workers_in(prepared.work), 30)
 
 
-KILL_WHEN_TRAINING = """
-import os, pathlib, signal, sys, time
-while not list(pathlib.Path(sys.argv[2]).rglob("stage-0-*.pt")):
-    time.sleep(0.2)
-os.kill(int(sys.argv[1]), signal.SIGKILL)
-"""
+def kill_when_training(killed: str, command: int, work: Path) -> None:
+    wait_for(lambda: list(work.rglob("stage-0-*.pt")), 60)
+    process = psutil.Process(command)
+    (process if killed == "kedro" else process.children()[0]).kill()
 
 
 def workers_in(work: Path) -> list[psutil.Process]:
     """Processes of any machine with a folder in their command line."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if any(str(work) in part for part in process.info["cmdline"] or []):
-            found.append(process)
-    return found
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(str(work) in part for part in process.info["cmdline"] or [])
+    ]
 
 
 def test_a_leader_that_is_killed_ends_the_training_on_all_machines(

@@ -163,7 +163,7 @@ class Leader:
         except BaseException as error:
             self._store.set(f"failed-{call.number}", "")
             if isinstance(error, TrainingError):
-                self._name_the_lost(machines, error)
+                self._name_the_lost(call, machines, error)
             raise
         wait_until(lambda: all(self._has_ended(call, member) for member in members), ANSWER_TIMEOUT)
 
@@ -226,13 +226,15 @@ class Leader:
             if self._silence(member) > LOST_AFTER:
                 raise TrainingError(f"No sign of life of {machine} for {LOST_AFTER:g} s.")
 
-    def _name_the_lost(self, machines: dict[int, Machine], error: TrainingError) -> None:
+    def _name_the_lost(
+        self, call: Call, machines: dict[int, Machine], error: TrainingError
+    ) -> None:
         """Blame a failure on the machines that are gone, if there are any."""
         start = time.monotonic()
 
         def lost() -> list[Machine]:
-            silences = {member: self._silence(member) for member in machines}
-            return [machines[m] for m, s in silences.items() if s > time.monotonic() - start]
+            silent = [m for m in machines if self._silence(m) > time.monotonic() - start]
+            return [machines[m] for m in silent if not self._has_ended(call, m)]
 
         wait_until(lambda: not lost(), ANSWER_TIMEOUT)
         if names := ", ".join(map(str, lost())):
