@@ -77,7 +77,11 @@ def test_two_machines_give_what_one_process_gives(prepared: Any, rendezvous: str
 
 
 @pytest.mark.parametrize(
-    ("killed", "said"), [("kedro", "is gone.*last checkpoint"), ("torchrun", "Training.*process")]
+    ("killed", "said"),
+    [
+        ("kedro", rf"{socket.gethostname()} .* is gone: .*last checkpoint"),
+        ("torchrun", "raining (failed on process|process ended)"),  # whichever is seen first
+    ],
 )
 def test_a_machine_that_dies_ends_the_training_on_the_leader(
     killed: str, said: str, prepared: Any, rendezvous: str
@@ -85,7 +89,7 @@ def test_a_machine_that_dies_ends_the_training_on_the_leader(
     with joining(rendezvous) as other:
         killer = Thread(target=kill_when_training, args=(killed, other.pid, prepared.work))
         killer.start()
-        with pytest.raises(TrainingError, match=f"(?s){socket.gethostname()} .*{said}"):
+        with pytest.raises(TrainingError, match=f"(?s){said}"):
             train(prepared, prepared.work, ENDLESS, num_nodes=2, rendezvous=rendezvous)
         killer.join()
     wait_for(lambda: not workers_in(prepared.work), 30)

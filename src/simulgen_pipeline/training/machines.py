@@ -239,9 +239,9 @@ class Leader:
         wait_until(lambda: not lost(), ANSWER_TIMEOUT)
         if names := ", ".join(map(str, lost())):
             raise TrainingError(
-                f"Training failed because {names} is gone: the machine, or `kedro join` on it, has "
-                f"ended. Start both commands again; they go on from the last checkpoint. What was "
-                f"seen here: {error}"
+                f"Training failed because {names} is gone: `kedro join` has ended there, or the "
+                f"machine or the network failed. Start it and this command again; they go on from "
+                f"the last checkpoint. What was seen here: {error}"
             ) from error
 
 
