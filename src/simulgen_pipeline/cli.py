@@ -21,6 +21,7 @@ from .parameters import ParametersError
 from .prune import carry_out, plan_prune, show_plan
 from .summary import summarise
 from .training.errors import TrainingError
+from .training.join import join as join_run
 from .versions import (
     Stored,
     find_stored,
@@ -130,6 +131,23 @@ def prune(keep: int, dry_run: bool, yes: bool, interrupted: bool) -> None:
                 raise DataError("Nothing was removed: some run has begun or ended meanwhile.")
         carry_out(plan)
         click.echo("Removed.")
+
+
+@cli.command()
+@click.option("--rendezvous", required=True, metavar="HOST:PORT", help="training.rendezvous there.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="Minutes to wait for the first training to begin.",
+)
+def join(rendezvous: str, patience: float) -> None:
+    """Train along with a `kedro run` on another machine, until that ends."""
+    try:
+        join_run(rendezvous, 60 * patience)
+    except (TrainingError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 run = copy.copy(kedro_run)

@@ -1,0 +1,41 @@
+"""The command lines of training processes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from simulgen_pipeline.training.launch import torchrun_command
+from simulgen_pipeline.training.machines import Meeting
+
+
+def meeting(leads: bool) -> Meeting:
+    return Meeting("node1:29400", "vae-0123-1", 3, "10.0.0.2", leads, check=lambda: None)
+
+
+def test_one_machine_needs_no_rendezvous() -> None:
+    command = torchrun_command(Path("work/vae-0123"), 2, None)
+    assert "--standalone" in command
+    assert "--nproc-per-node=2" in command
+    assert not [argument for argument in command if "rdzv" in argument]
+    assert command[-3:] == ["work/vae-0123", str(os.getpid()), "leader"]
+
+
+@pytest.mark.parametrize(("leads", "role"), [(True, "leader"), (False, "member")])
+def test_several_machines_meet_at_the_rendezvous(leads: bool, role: str) -> None:
+    command = torchrun_command(Path("work/vae-0123"), 4, meeting(leads))
+    assert "--standalone" not in command
+    wanted = {
+        "--nnodes=3",
+        "--nproc-per-node=4",
+        "--rdzv-backend=c10d",
+        "--rdzv-endpoint=node1:29400",
+        "--rdzv-id=vae-0123-1",
+        "--local-addr=10.0.0.2",
+    }
+    assert wanted <= set(command)
+    assert command[-1] == role
+    (conf,) = [a for a in command if a.startswith("--rdzv-conf=")]
+    assert "is_host=0" in conf  # the run's process holds the store, whichever agent comes first
