@@ -1,8 +1,10 @@
-"""The project's command line: Kedro's own, with one contradiction refused and clear errors."""
+"""The project's command line: Kedro's own with clear errors, and what looks after results."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,28 @@ import click
 from click.core import ParameterSource
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
+from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
-from kedro.io import DatasetError
+from kedro.io import DataCatalog, DatasetError
 
 from .data.errors import DataError
 from .parameters import ParametersError
+from .prune import carry_out, plan_prune, show_plan
 from .summary import summarise
 from .training.errors import TrainingError
+from .training.join import join as join_run
+from .versions import (
+    Stored,
+    find_stored,
+    load_versions,
+    read_manifest,
+    run_ids,
+    show_runs,
+    show_sizes,
+)
+
+# Errors of users' making, which are told in plain words.
+USER_ERRORS = (DataError, DatasetError, ParametersError, TrainingError)
 
 
 class RunCommand(click.Command):
@@ -35,8 +52,24 @@ class RunCommand(click.Command):
             )
         try:
             return super().invoke(ctx)
-        except (DataError, DatasetError, ParametersError, TrainingError) as error:
+        except USER_ERRORS as error:
             raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def _project() -> Iterator[tuple[DataCatalog, Path]]:
+    """The project's catalog and folder, with errors of users' making in plain words."""
+    try:
+        with KedroSession.create() as session:
+            context = session.load_context()  # type: ignore[attr-defined]
+            yield context.catalog, context.project_path
+    except USER_ERRORS as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _stored(catalog: DataCatalog) -> dict[str, Stored]:
+    names = {name for pipeline in pipelines.values() for name in pipeline.datasets()}
+    return find_stored(catalog, names)
 
 
 @click.group(context_settings=CONTEXT_SETTINGS, name="simulgen_pipeline")
@@ -52,12 +85,69 @@ def cli() -> None:
 )
 def summary(truth: Path | None) -> None:
     """Errors of the newest surrogate, and where its pictures are."""
-    with KedroSession.create() as session:
-        catalog = session.load_context().catalog  # type: ignore[attr-defined]
-        try:
-            click.echo(summarise(catalog, truth))
-        except (DataError, DatasetError) as error:
-            raise click.ClickException(str(error)) from error
+    with _project() as (catalog, _):
+        click.echo(summarise(catalog, truth))
+
+
+@cli.command()
+@click.option("--run-id", help="Only say how to load what this run loaded.")
+def versions(run_id: str | None) -> None:
+    """How large the data is, what each run saved, and how to load what a run loaded."""
+    with _project() as (catalog, folder):
+        stored = _stored(catalog)
+        if run_id is None:
+            click.echo(show_sizes(stored, folder))
+            click.echo("\n" + show_runs(stored) + "\n")
+        for chosen in [run_id] if run_id else run_ids(stored)[:1]:
+            option = load_versions(read_manifest(stored, chosen), stored)
+            click.echo(
+                f"To load what run {chosen} loaded: {option}"
+                if option
+                else f"Run {chosen} loaded no versions."
+            )
+
+
+@cli.command()
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    required=True,
+    help="Keep so many newest versions of every dataset, and what so many newest runs used.",
+)
+@click.option("--dry-run", is_flag=True, help="Only show what would go.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--interrupted", is_flag=True, help="Remove interrupted trainings too.")
+def prune(keep: int, dry_run: bool, yes: bool, interrupted: bool) -> None:
+    """Remove old versions of all datasets, but for those that a newer run needs."""
+    with _project() as (catalog, folder):
+        plan = plan_prune(_stored(catalog), keep, folder, interrupted)
+        click.echo(show_plan(plan))
+        if dry_run or not plan.folders:
+            click.echo("Nothing was removed.")
+            return
+        if not yes and not plan.running:
+            click.confirm("Remove what goes?", abort=True)
+            if plan != plan_prune(_stored(catalog), keep, folder, interrupted):
+                raise DataError("Nothing was removed: some run has begun or ended meanwhile.")
+        carry_out(plan)
+        click.echo("Removed.")
+
+
+@cli.command()
+@click.option("--rendezvous", required=True, metavar="HOST:PORT", help="training.rendezvous there.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="Minutes to wait for the first training to begin.",
+)
+def join(rendezvous: str, patience: float) -> None:
+    """Train along with a `kedro run` on another machine, until that ends."""
+    try:
+        join_run(rendezvous, 60 * patience)
+    except (TrainingError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 run = copy.copy(kedro_run)

@@ -16,10 +16,10 @@ from kedro.pipeline import Pipeline
 from .datasets.fields import PathDataset
 from .parameters import check_parameters
 from .training.launch import clear_finished
+from .versions import MANIFEST, Manifest
 
 logger = logging.getLogger(__name__)
 
-MANIFEST = "run_manifest"
 PLOT_PREFIX = "plot_"
 
 
@@ -62,19 +62,17 @@ class ProjectHooks:
         self, status: str, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         names = run_params["pipeline_names"] or ["__default__"]
-        catalog.save(
-            MANIFEST,
-            {
-                "run_id": run_params["run_id"],
-                "status": status,
-                "pipelines": list(names),
-                "environment": run_params["env"],
-                "parameters": self._checked.model_dump(mode="json"),
-                "code_revision": _code_revision(self._project_path),
-                "loaded": _loaded(catalog, pipeline.inputs()),
-                "saved": _saved(catalog, pipeline.all_outputs(), run_params["run_id"]),
-            },
+        manifest = Manifest(
+            run_id=run_params["run_id"],
+            status=status,
+            pipelines=tuple(names),
+            environment=run_params["env"],
+            parameters=self._checked.model_dump(mode="json"),
+            code_revision=_code_revision(self._project_path),
+            loaded=_loaded(catalog, pipeline.inputs()),
+            saved=_saved(catalog, pipeline.all_outputs(), run_params["run_id"]),
         )
+        catalog.save(MANIFEST, manifest.model_dump(mode="json"))
 
 
 def _is_plot(name: str) -> bool:

@@ -46,7 +46,7 @@ class Surrogate:
         factors: by model, what its own spread is multiplied with so that 90% intervals hold on the
             validation designs; 1 before calibration.
         shape: how the VAE's spread is distributed over a design's field.
-        champion: the model with the smallest error on the validation designs.
+        champion: the model that did best on the validation designs.
     """
 
     def __init__(

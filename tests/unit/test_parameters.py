@@ -55,7 +55,7 @@ def test_complete_parameters_are_accepted() -> None:
         ({"plots": "never"}, "- plots:"),
         ({"studies": {"num_fold": 3}}, "- studies.num_fold: there is no such parameter"),
         ({"studies": {"fractions": [1.0, 0.5]}}, "must grow, got [1.0, 0.5]"),
-        ({"training": {"num_nodes": 2}}, "several machines is not there yet"),
+        ({"training": {"num_nodes": 2}}, "num_nodes=2 needs a rendezvous=HOST:PORT"),
     ],
 )
 def test_what_is_wrong_is_named_with_what_was_expected(

@@ -32,7 +32,7 @@ COMPONENT_SIZE = 64
 MOST_COMPONENTS = 128
 VARIANCE_LEFT_OUT = 1e-6
 # A picture is unlike those of training when its part outside their components is this many times
-# the largest found there.
+# the largest found between two halves of these.
 UNLIKE = 2.0
 SMALLEST_RESIDUAL = 1e-3  # of rounded levels
 # Pictures of more pixels are refused: a file of a few bytes can claim any number.
@@ -174,7 +174,7 @@ class PictureScaler:
         self.mean_ = pca.mean_.astype(np.float32)
         self.components_ = pca.components_[:num_kept].astype(np.float32)
         self.scale_ = float(np.sqrt(pca.explained_variance_[0]))
-        self.residual_ = float(self._residuals(flat).max())
+        self.residual_ = self._residual_of_unseen(flat)
         return self
 
     def inputs(self, designs: Pictures, warn: bool = True) -> DesignInputs:
@@ -193,6 +193,22 @@ class PictureScaler:
         features = self._coefficients(flat).astype(np.float64) / self.scale_
         pictures = np.moveaxis(levels[..., : self.num_channels_], -1, 1)
         return DesignInputs(features, np.ascontiguousarray(pictures))
+
+    def _residual_of_unseen(self, flat: NDArray[np.float32]) -> float:
+        """The largest residual of a half of the pictures outside the components of the other half.
+
+        As many components as there are pictures describe each of these, and no other.
+        """
+        halves = flat[::2], flat[1::2]
+        residuals = []
+        for known, unseen in (halves, halves[::-1]):
+            num_components = min(len(self.components_), len(known) - 1)
+            if num_components < 1:
+                continue
+            pca = PCA(num_components, svd_solver="randomized", random_state=0).fit(known)
+            outside = unseen - pca.inverse_transform(pca.transform(unseen))
+            residuals.append(float(np.linalg.norm(outside, axis=1).max()))
+        return max(residuals, default=float(self._residuals(flat).max()))
 
     def _warn_unlike(self, levels: NDArray[np.uint8], flat: NDArray[np.float32]) -> None:
         coloured = (levels != levels[..., :1]).any(axis=(1, 2, 3))

@@ -142,7 +142,7 @@ def choose_shape(designs: Iterable[tuple[Float, Float, Float]], seed: int = 0) -
 
 
 def _rank_correlation(a: Float, b: Float) -> float:
-    """Spearman's; 0 where all values of either are the same."""
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
+    """Spearman's; 0 below 3 designs, and where all values of either are the same."""
+    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return 0.0
     return float(spearmanr(a, b).statistic)

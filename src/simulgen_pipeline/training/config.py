@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from .field_augmentation import FieldAugmentation
 from .picture_augmentation import PictureAugmentation
+from .rendezvous import split_rendezvous
 
 Loss = Literal["mse", "mae", "smooth_l1", "huber"]
 
@@ -33,11 +34,11 @@ class EngineConfig(_Frozen):
     )
     compile: bool = Field(False, description="torch.compile the networks, or warn and go on")
     num_processes: Literal["auto"] | int = Field(
-        "auto", description="training processes on this machine; auto: one per GPU, or one on a CPU"
+        "auto", description="training processes on each machine; auto: one per GPU, or one on a CPU"
     )
-    num_nodes: int = Field(1, ge=1, description="machines that train together; only 1 so far")
+    num_nodes: int = Field(1, ge=1, description="machines that train together")
     rendezvous: str | None = Field(
-        None, description="HOST:PORT where several machines would meet; not used so far"
+        None, description="HOST:PORT where they meet: this machine's address, and a free port"
     )
     seed: int = Field(0, ge=0)
     checkpoint_interval: float = Field(20.0, ge=0, description="seconds between checkpoints")
@@ -48,10 +49,17 @@ class EngineConfig(_Frozen):
             raise ValueError(
                 f"num_processes must be 'auto' or at least 1, got {self.num_processes}"
             )
-        if self.num_nodes > 1 or self.rendezvous is not None:
+        if self.rendezvous is not None:
+            split_rendezvous(self.rendezvous)
+        if self.num_nodes > 1 and self.rendezvous is None:
             raise ValueError(
-                f"training on several machines is not there yet: expected num_nodes=1 and no "
-                f"rendezvous, got {self.num_nodes} and {self.rendezvous}"
+                f"num_nodes={self.num_nodes} needs a rendezvous=HOST:PORT: the address by which "
+                f"the other machines reach this one, and a free port; got none"
+            )
+        if self.num_nodes == 1 and self.rendezvous is not None:
+            raise ValueError(
+                f"rendezvous is where several machines meet: expected num_nodes above 1 with it, "
+                f"got num_nodes=1 and rendezvous={self.rendezvous}"
             )
         return self
 

@@ -9,6 +9,7 @@ import os
 from contextlib import AbstractContextManager
 from typing import Literal
 
+import psutil
 import torch
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -30,7 +31,7 @@ def choose_backend(device: torch.device) -> str:
 
 
 def choose_num_processes(requested: Literal["auto"] | int) -> int:
-    """Processes on this machine: one per GPU, or one that uses a CPU's cores but one."""
+    """Processes on a machine: one per GPU, or one that uses a CPU's cores but one."""
     if requested != "auto":
         return requested
     return max(1, torch.cuda.device_count())
@@ -47,6 +48,18 @@ def thread_environment(num_processes: int) -> dict[str, str]:
     num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     num_threads = max(1, ((num_cores or 1) - 1) // num_processes)
     return {"OMP_NUM_THREADS": str(num_threads), "GOMP_SPINCOUNT": "10000"}
+
+
+def network_environment(address: str) -> dict[str, str]:
+    """Environment variables that let gloo speak over the interface that has this address.
+
+    By itself it takes the one that the machine's own name resolves to, which is often the loopback.
+    NCCL looks for one that is not the loopback by itself.
+    """
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(entry.address.partition("%")[0] == address for entry in addresses):
+            return {"GLOO_SOCKET_IFNAME": name}
+    return {}
 
 
 def choose_precision(precision: Precision, device: torch.device, num_channels: int) -> torch.dtype:

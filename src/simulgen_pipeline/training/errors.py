@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import traceback
 
 import torch
@@ -30,8 +31,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def explain(error: BaseException) -> str:
-    """What a process says of the error that ends it: message, place, remedy and traceback."""
+    """What a process says of the error that ends it: message, place, remedy, machine, traceback."""
     lines = [str(error) or type(error).__name__, *getattr(error, "__notes__", [])]
     if is_out_of_memory(error):
         lines.append(f"Memory did not suffice. {MEMORY_REMEDY}")
-    return "\n".join([*lines, "", "".join(traceback.format_exception(error))])
+    trace = "".join(traceback.format_exception(error))
+    return "\n".join([*lines, "", f"On {socket.gethostname()}: {trace}"])

@@ -38,6 +38,10 @@ class TrainingDivergedError(RuntimeError):
     """A loss is not finite; the message says where and in which term."""
 
 
+class CheckpointsDifferError(RuntimeError):
+    """Processes do not see the same checkpoints."""
+
+
 @dataclass
 class Progressed:
     """How far a training has come, beside weights and optimizer.
@@ -273,14 +277,20 @@ class Trainer:
 
     def _resume(self) -> None:
         content = self.checkpoints.load(self.world.device)
-        if content is None:
-            return
-        self.objective.load_state_dict(content["weights"])
-        self.best_weights = content["best_weights"]
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.scaler.load_state_dict(content["scaler"])
-        self.state = Progressed(**content["progressed"])
-        self.progress.resumed(self.state.epoch)
+        if content is not None:
+            self.objective.load_state_dict(content["weights"])
+            self.best_weights = content["best_weights"]
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.scaler.load_state_dict(content["scaler"])
+            self.state = Progressed(**content["progressed"])
+            self.progress.resumed(self.state.epoch)
+        epoch = torch.tensor([float(self.state.epoch)], device=self.world.device)
+        if self.world.sum(epoch) != self.world.size * epoch:
+            raise CheckpointsDifferError(
+                f"Expected the same newest checkpoint for every process, got the one after epoch "
+                f"{self.state.epoch} here and another elsewhere: a shared file system may show "
+                f"new files late. Start again in a minute."
+            )
 
 
 def _seed(*parts: int) -> int:

@@ -1,8 +1,9 @@
-"""A training process, which torchrun starts with the arguments FOLDER PID.
+"""A training process, which torchrun starts with the arguments FOLDER PID ROLE.
 
-FOLDER is the job's work folder, PID the launcher's process: a worker ends when that is gone,
-because torchrun puts its workers into sessions of their own, where no signal to the launcher
-reaches them.
+FOLDER is the job's work folder. PID is the launcher's process on this machine: a worker ends when
+that or torchrun is gone, because torchrun puts its workers into sessions of their own, where no
+signal to the launcher reaches them. ROLE is `leader` on the machine whose first process logs and
+writes for all, and `member` on machines that joined it.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ from .world import World, join_world
 # Marks a worker's log lines for the launcher: MARK|LEVEL|message.
 LOG_MARK = "simulgen"
 ERROR_FILE = "error-{rank}.txt"
+LEADER, MEMBER = "leader", "member"
 # Latents that vary less than this over the training designs are not resolved any further.
 SMALLEST_SPREAD = 1e-3
 # Seconds between two looks at the launcher.
@@ -188,11 +190,11 @@ def run_job(folder: Path, world: World) -> None:
         os.replace(folder / f"{WEIGHTS_FILE}.tmp", folder / WEIGHTS_FILE)
 
 
-def _watch(launcher: int) -> None:
-    """End this process at once when the launcher is gone."""
+def _watch(*ancestors: int) -> None:
+    """End this process at once when the launcher or torchrun is gone."""
     try:
-        process = psutil.Process(launcher)
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        processes = [psutil.Process(pid) for pid in ancestors]
+        while all(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes):
             time.sleep(WATCH_INTERVAL)
     finally:
         os._exit(1)
@@ -200,9 +202,9 @@ def _watch(launcher: int) -> None:
 
 def main() -> None:
     """Entry point under torchrun."""
-    folder, launcher = Path(sys.argv[1]), int(sys.argv[2])
-    threading.Thread(target=_watch, args=(launcher,), daemon=True).start()
-    with join_world() as world:
+    folder, launcher, leads = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == LEADER
+    threading.Thread(target=_watch, args=(launcher, os.getppid()), daemon=True).start()
+    with join_world(leads) as world:
         logging.basicConfig(
             stream=sys.stdout,
             level=logging.INFO if world.is_main else logging.WARNING,

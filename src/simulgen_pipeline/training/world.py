@@ -21,16 +21,17 @@ TIMEOUT = timedelta(minutes=30)
 
 @dataclass(frozen=True)
 class World:
-    """This process among those that torchrun started."""
+    """This process among those that torchrun started.
+
+    Attributes:
+        is_main: whether this process logs and writes for all. It is the first on the machine that
+            leads, whose rank is not 0 where torchrun ranks another machine first.
+    """
 
     rank: int
     size: int
     device: torch.device
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this process logs and writes for all."""
-        return self.rank == 0
+    is_main: bool
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all processes, on each of them."""
@@ -45,14 +46,19 @@ class World:
 
 
 @contextmanager
-def join_world() -> Iterator[World]:
-    """Join the process group that torchrun describes in the environment."""
+def join_world(leads: bool) -> Iterator[World]:
+    """Join the process group that torchrun describes in the environment.
+
+    Args:
+        leads: whether this machine is the one that a run was started on.
+    """
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    device = choose_device(int(os.environ["LOCAL_RANK"]))
+    local_rank = int(os.environ["LOCAL_RANK"])
+    device = choose_device(local_rank)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group(choose_backend(device), timeout=TIMEOUT)
     try:
-        yield World(rank, size, device)
+        yield World(rank, size, device, is_main=leads and local_rank == 0)
     finally:
         dist.destroy_process_group()

@@ -1,11 +1,18 @@
-"""Which precision `auto` chooses."""
+"""Which precision `auto` chooses, and the interface that machines talk over."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import psutil
 import pytest
 import torch
 
-from simulgen_pipeline.training.device import FEWEST_ROUGH_CHANNELS, choose_precision
+from simulgen_pipeline.training.device import (
+    FEWEST_ROUGH_CHANNELS,
+    choose_precision,
+    network_environment,
+)
 
 CPU = torch.device("cpu")
 
@@ -30,3 +37,13 @@ def test_auto_is_float32_for_smooth_fields(fast: bool) -> None:
 def test_what_is_asked_for_is_taken(num_channels: int) -> None:
     assert choose_precision("bfloat16", CPU, num_channels) is torch.bfloat16
     assert choose_precision("float16", CPU, num_channels) is torch.float16
+
+
+def test_gloo_takes_the_interface_with_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    interfaces = {
+        "lo": [SimpleNamespace(address="127.0.0.1")],
+        "eth0": [SimpleNamespace(address="00:11:22:33:44:55"), SimpleNamespace(address="10.0.0.1")],
+    }
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: interfaces)
+    assert network_environment("10.0.0.1") == {"GLOO_SOCKET_IFNAME": "eth0"}
+    assert network_environment("10.0.0.2") == {}  # gloo's own choice

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_other_errors_are_not_taken_for_want_of_memory(error: BaseException) -> 
     assert MEMORY_REMEDY not in explain(error)
 
 
-def test_an_error_is_explained_with_its_place_and_traceback() -> None:
+def test_an_error_is_explained_with_its_place_machine_and_traceback() -> None:
     try:
         raise ValueError("shapes differ")
     except ValueError as error:
@@ -60,7 +61,7 @@ def test_an_error_is_explained_with_its_place_and_traceback() -> None:
         message, place, *rest = explain(error).splitlines()
     assert message == "shapes differ"
     assert place == "It happened in vae decoder, epoch 3."
-    assert rest[1].startswith("Traceback")
+    assert rest[1].startswith(f"On {socket.gethostname()}: Traceback")
 
 
 def test_an_error_without_a_message_is_named_by_its_kind() -> None:

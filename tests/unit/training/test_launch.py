@@ -1,4 +1,6 @@
-"""What the launcher makes of processes that failed."""
+"""The command lines of training processes, and what is made of those that failed."""
+
+from __future__ import annotations
 
 import os
 from collections import deque
@@ -7,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from simulgen_pipeline.training.errors import MEMORY_REMEDY
-from simulgen_pipeline.training.launch import _explain
+from simulgen_pipeline.training.launch import _explain, torchrun_command
+from simulgen_pipeline.training.machines import Meeting
 from simulgen_pipeline.training.worker import ERROR_FILE
 
 REPORT = "vae decoder: epoch 7/40, loss 0.7577"
@@ -32,6 +35,36 @@ Root Cause (first observed failure):
   error_file: <N/A>
   traceback : Signal 9 (SIGKILL) received by PID 12240
 """
+
+
+def meeting(leads: bool) -> Meeting:
+    return Meeting("node1:29400", "vae-0123-1", 3, "10.0.0.2", leads, check=lambda: None)
+
+
+def test_one_machine_needs_no_rendezvous() -> None:
+    command = torchrun_command(Path("work/vae-0123"), 2, None)
+    assert "--standalone" in command
+    assert "--nproc-per-node=2" in command
+    assert not [argument for argument in command if "rdzv" in argument]
+    assert command[-3:] == ["work/vae-0123", str(os.getpid()), "leader"]
+
+
+@pytest.mark.parametrize(("leads", "role"), [(True, "leader"), (False, "member")])
+def test_several_machines_meet_at_the_rendezvous(leads: bool, role: str) -> None:
+    command = torchrun_command(Path("work/vae-0123"), 4, meeting(leads))
+    assert "--standalone" not in command
+    wanted = {
+        "--nnodes=3",
+        "--nproc-per-node=4",
+        "--rdzv-backend=c10d",
+        "--rdzv-endpoint=node1:29400",
+        "--rdzv-id=vae-0123-1",
+        "--local-addr=10.0.0.2",
+    }
+    assert wanted <= set(command)
+    assert command[-1] == role
+    (conf,) = [a for a in command if a.startswith("--rdzv-conf=")]
+    assert "is_host=0" in conf  # the run's process holds the store, whichever agent comes first
 
 
 def explained(folder: Path, output: str, *errors: tuple[int, str]) -> str:

@@ -12,7 +12,11 @@ from torch import Tensor, nn
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.training.checkpoints import Checkpoints
 from simulgen_pipeline.training.config import EngineConfig, OptimisationConfig
-from simulgen_pipeline.training.loop import Trainer, TrainingDivergedError
+from simulgen_pipeline.training.loop import (
+    CheckpointsDifferError,
+    Trainer,
+    TrainingDivergedError,
+)
 from simulgen_pipeline.training.progress import Progress
 
 NUM_EPOCHS = 12
@@ -94,6 +98,15 @@ def test_going_back_is_remembered_by_a_checkpoint(tmp_path: Path) -> None:
     resumed = trainer_of(tmp_path, Valley((0.5, 0.55)))
     assert resumed.run() == rows
     assert resumed.state.rate_scale == 0.5
+
+
+def test_processes_that_see_different_checkpoints_do_not_train(tmp_path: Path) -> None:
+    trainer_of(tmp_path, Valley((2.0, 2.0))).run()
+    one_of_two = trainer_of(tmp_path, Valley((2.0, 2.0)))
+    world: Any = one_of_two.world
+    world.size, world.sum = 2, lambda epoch: epoch  # the other one found none, and is at epoch 0
+    with pytest.raises(CheckpointsDifferError, match=f"after epoch {NUM_EPOCHS} here and another"):
+        one_of_two.run()
 
 
 def test_a_step_that_float16_skips_is_not_taken_for_a_training_gone_astray(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from simulgen_pipeline.data.design_inputs import DesignInputs
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.evaluation.calibration import choose_shape
+from simulgen_pipeline.evaluation.champion import choose_champion
 from simulgen_pipeline.evaluation.generation import assess_samples
 from simulgen_pipeline.evaluation.metrics import FieldErrors, IntervalErrors, calibration_factor
 from simulgen_pipeline.evaluation.peaks import PeakErrors, WorstErrors
@@ -51,13 +52,13 @@ def calibrate(
     surrogate.factors = dict.fromkeys(surrogate.models, 1.0)
     inputs = surrogate.inputs(designs, warn=False)
     surrogate.shape = choose_shape(_members(surrogate, fields, inputs, split.validation))
-    factors, scores = {}, {}
+    factors, by_design = {}, {}
     for model in surrogate.models:
         errors = FieldErrors()
         factors[model] = calibration_factor(
             _compared(surrogate, model, fields, designs, inputs, split.validation, errors)
         )
-        scores[model] = errors.result()["relative_l2_mean"]
+        by_design[model] = errors.relative_l2
     for model in [model for model, factor in factors.items() if not np.isfinite(factor)]:
         logger.warning(
             "The spread of %s is not calibrated: no finite factor makes its intervals hold for "
@@ -67,12 +68,12 @@ def calibrate(
         )
         factors[model] = 1.0
     surrogate.factors = factors
-    surrogate.champion = min(scores, key=lambda model: scores[model])
+    surrogate.champion = choose_champion(by_design, surrogate.baselines.names)
     logger.info(
         "Champion on the %d validation designs: %s (%s)",
         len(split.validation),
         surrogate.champion,
-        ", ".join(f"{model} {score:.2%}" for model, score in scores.items()),
+        ", ".join(f"{m} {np.mean(list(errors.values())):.2%}" for m, errors in by_design.items()),
     )
     return surrogate
 
