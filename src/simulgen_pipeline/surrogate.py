@@ -46,7 +46,7 @@ class Surrogate:
         factors: by model, what its own spread is multiplied with so that 90% intervals hold on the
             validation designs; 1 before calibration.
         shape: how the VAE's spread is distributed over a design's field.
-        champion: the model that did best on the validation designs.
+        champion: the model to be trusted most, by the validation designs.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Surrogate:
                 order of training. If it was trained on pictures, a sequence of
                 files or Pillow images, or an array (n, height, width) or (n, height, width, 3) of
                 levels from 0 to 255 (uint8). Or the path of a CSV file or a folder of pictures.
-            model: `vae`, a baseline, or `champion` for the best on the validation designs.
+            model: `vae`, a baseline, or `champion`.
 
         Raises:
             DataError: the designs are not like those of training, a picture is missing or broken,

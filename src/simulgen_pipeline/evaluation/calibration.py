@@ -29,6 +29,8 @@ SMALLEST_SPREAD = 1e-4
 # Shares and exponents that are compared.
 SHARES = (0.0, 0.3, 1.0, 3.0, 10.0)
 EXPONENTS = (1.0, 1.5, 2.0)
+# Fewer designs do not tell how a design's level grows; it is then what the members say.
+FEWEST_FOR_LEVEL = 8
 # How far the coverage of active values may be from 90%.
 TOLERANCE = 0.03
 # Share of the score that a rank correlation of 1 is worth.
@@ -137,8 +139,9 @@ def choose_shape(designs: Iterable[tuple[Float, Float, Float]], seed: int = 0) -
         worth = 1 - WORTH_OF_RANK * _rank_correlation(relative_error[:, 0], spread.mean(axis=1))
         return max(0.0, abs(missed - MISS_RATE) - TOLERANCE), float(score) * worth
 
-    shapes = product(SHARES, SHARES, EXPONENTS, (None, common_size))
-    return min((SpreadShape(*shape) for shape in shapes), key=rank)
+    levels = [*product(EXPONENTS, (None, common_size))]
+    shapes = product(SHARES, SHARES, levels if len(size) >= FEWEST_FOR_LEVEL else levels[:1])
+    return min((SpreadShape(a, b, *level) for a, b, level in shapes), key=rank)
 
 
 def _rank_correlation(a: Float, b: Float) -> float:

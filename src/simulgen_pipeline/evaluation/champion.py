@@ -9,6 +9,9 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
+# Fewer designs resolve no difference.
+FEWEST_DESIGNS = 3
+
 
 def choose_champion(
     errors: Mapping[str, Mapping[str, float]], to_be_refitted: Collection[str]
@@ -24,13 +27,15 @@ def choose_champion(
         errors: by model, the relative L2 error of each of the same n designs, by id.
         to_be_refitted: models that are given these designs before they predict new ones.
     """
-    means = {model: float(np.mean(list(e.values()))) for model, e in errors.items()}
+    means = {
+        model: float(np.mean(list(e.values()))) if e else np.inf for model, e in errors.items()
+    }
     best = min(means, key=lambda model: means[model])
     rivals = [model for model in to_be_refitted if model in means]
     if best in rivals or not rivals:
         return best
     rival = min(rivals, key=lambda model: means[model])
     gains = [errors[rival][design_id] - error for design_id, error in errors[best].items()]
-    if len(gains) < 2:
-        return best
+    if len(gains) < FEWEST_DESIGNS:
+        return rival
     return best if np.mean(gains) > np.std(gains, ddof=1) / np.sqrt(len(gains)) else rival

@@ -182,7 +182,7 @@ class Encoder(nn.Module):
         posterior = posterior_from(self.head(h.flatten(1)), self.architecture)
         if self.modes is None:
             return posterior
-        return posterior.shifted(field[:, 0].float() @ self.modes.T)
+        return posterior.shifted(_exact_product(field[:, 0], self.modes.T))
 
 
 class Decoder(nn.Module):
@@ -248,7 +248,7 @@ class Decoder(nn.Module):
                 h = block(h, steering)
         y: Tensor = self.out(self.norm(h))
         if self.modes is not None:
-            y = y + (latents.flat() @ self.modes).unsqueeze(1)
+            y = y + _exact_product(latents.flat(), self.modes).unsqueeze(1)
         return y
 
 
@@ -257,6 +257,12 @@ def _no_modes(architecture: VaeArchitecture) -> Float[Tensor, "Q C"] | None:
     if architecture.num_time_steps > 1:
         return None
     return torch.zeros(architecture.num_latents, architecture.num_channels)
+
+
+def _exact_product(x: Float[Tensor, "B I"], y: Float[Tensor, "I J"]) -> Float[Tensor, "B J"]:
+    """Matrix product in float32 whatever the training's precision: POD is not to be rounded."""
+    with torch.autocast(x.device.type, enabled=False):
+        return x.float() @ y
 
 
 def _beside(main: Tensor, levels: list[Tensor]) -> Float[Tensor, "B A"]:
@@ -303,8 +309,9 @@ class HierarchicalVae(nn.Module):
         self.encoder.modes.copy_(modes / spreads)
         last = self.encoder.head[-1]
         assert isinstance(last, nn.Linear)
-        nn.init.zeros_(self.decoder.out.weight)
-        nn.init.zeros_(last.weight)
+        for layer in (self.decoder.out, last):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def encode(self, field: Float[Tensor, "B T C"]) -> Latents:
         """Posterior means of all latents, refined for each field.

@@ -145,8 +145,6 @@ def fit_conditioner(
         architecture=vae.network.architecture,
         engine=engine,
         config=config,
-        mix_designs=isinstance(vae.design_scaler, PictureScaler),
-        design_filters=DESIGN_FILTERS,
         end_to_end=end_to_end,
         conditioner=architecture,
         log_folder=_run_folder(log_folder, "conditioner"),

@@ -19,7 +19,7 @@ from simulgen_pipeline.models.vae import VaeArchitecture
 from .config import ConditionerConfig, EndToEndConfig, EngineConfig, VaeConfig
 
 # To be raised when the code of training gives other results for the same job.
-RECIPE = 5
+RECIPE = 6
 
 JOB_FILE = "job.json"
 ARRAYS_FILE = "arrays.safetensors"
@@ -36,8 +36,6 @@ class _Job(BaseModel):
     memory: Literal["auto", "preload", "lazy"]
     split: Split
     architecture: VaeArchitecture
-    mix_designs: bool = Field(description="sample mixtures of designs, not the box they lie in")
-    design_filters: tuple[int, ...] = Field(description="widths of the posterior given the design")
     engine: EngineConfig
     log_folder: Path = Field(description="folder of TensorBoard events")
 
@@ -47,6 +45,8 @@ class VaeJob(_Job):
     with `view.` and, to lift errors, `lift` (C, M)."""
 
     name: Literal["vae"] = "vae"
+    mix_designs: bool = Field(description="sample mixtures of designs, not the box they lie in")
+    design_filters: tuple[int, ...] = Field(description="widths of the posterior given the design")
     config: VaeConfig
 
 

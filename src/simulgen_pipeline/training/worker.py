@@ -131,12 +131,12 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
     ]
 
 
-def _design_posterior(job: Job, arrays: Arrays) -> ResidualMlp:
+def _design_posterior(job: VaeJob, arrays: Arrays) -> ResidualMlp:
     num_features = arrays["designs"].shape[1]
     return ResidualMlp(num_features, 2 * job.architecture.num_latents, job.design_filters)
 
 
-def _sampler(job: Job, arrays: Arrays) -> DesignExplorer:
+def _sampler(job: VaeJob, arrays: Arrays) -> DesignExplorer:
     known = arrays["designs"][list(job.split.train)]
     return DesignExplorer(known, job.mix_designs)
 

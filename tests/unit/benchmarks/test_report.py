@@ -134,7 +134,7 @@ def test_tables_have_a_row_per_data_set_and_a_cell_for_each_figure(result: dict[
     head, rule, pulse, burgers = (
         [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()
     )
-    assert len(head) == len(rule) == len(pulse) == len(burgers) == 12
+    assert len(head) == len(rule) == len(pulse) == len(burgers) == 11
     cells = dict(zip(head, pulse, strict=True))
     assert cells["data set"] == "heat_pulse"
     assert cells["EZyRB, tuned"] == "0.032 / 0.064 (ezyrb_gp_tuned)"
@@ -151,5 +151,6 @@ def test_costs_and_problems_are_listed(result: dict[str, Any]) -> None:
     page = report.page({"heat_pulse": result})
     assert "| heat_pulse | ezyrb_gp_tuned | 12 | 15 | 1 | 1 |" in page
     assert "| heat_pulse | `full_vae` | 90 | 100 | 10 | 2 |" in page
+    assert "\n- heat_pulse: full_vae 0.1 in 5 min: met (full_vae, 1.5 min)\n" in page
     assert "- heat_pulse, nearest_design: error: out of memory" in page
     assert "- heat_pulse, inverse: skipped: the project has no such pipeline" in page

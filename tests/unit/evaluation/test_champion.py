@@ -43,7 +43,11 @@ def test_a_difference_within_a_standard_error_goes_to_the_model_that_is_refitted
     assert choose_champion(errors, BASELINES) == champion
 
 
-def test_of_one_design_or_without_baselines_the_smallest_error_wins() -> None:
-    errors = {"vae": by_design(0.1), "pod_rbf": by_design(0.2)}
-    assert choose_champion(errors, BASELINES) == "vae"
+def test_two_designs_resolve_nothing() -> None:
+    errors = {"vae": by_design(0.1, 0.1), "pod_rbf": by_design(0.2, 0.3)}
+    assert choose_champion(errors, BASELINES) == "pod_rbf"
+    assert choose_champion({"vae": {}, "pod_rbf": {}}, BASELINES) == "pod_rbf"
+
+
+def test_without_baselines_the_smallest_error_wins() -> None:
     assert choose_champion({"vae": by_design(0.1, 0.2)}, BASELINES) == "vae"

@@ -48,8 +48,6 @@ def common(path: Path) -> dict[str, Any]:
         "memory": "auto",
         "split": SPLIT,
         "architecture": ARCHITECTURE,
-        "mix_designs": False,
-        "design_filters": (256, 256),
         "engine": EngineConfig(),
         "log_folder": path.parent / "logs",
     }
@@ -59,6 +57,8 @@ def common(path: Path) -> dict[str, Any]:
 def vae_job(tmp_path: Path) -> VaeJob:
     return VaeJob(
         **common(tmp_path / "channels.h5"),
+        mix_designs=False,
+        design_filters=(256, 256),
         config=VaeConfig(),
     )
 

@@ -92,11 +92,27 @@ def test_a_training_that_goes_astray_goes_on_from_its_best_weights_at_half_the_r
     assert rows[-1]["validation_score"] < rows[epoch - 1]["validation_score"]
 
 
-def test_going_back_is_remembered_by_a_checkpoint(tmp_path: Path) -> None:
-    whole = trainer_of(tmp_path, Valley((0.5, 0.55)))
+@pytest.mark.parametrize("last_epoch", [5, 6, 7, 9])
+def test_a_training_that_went_back_is_resumed_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last_epoch: int
+) -> None:
+    whole = trainer_of(tmp_path / "whole", Valley((0.5, 0.55)))
     rows = whole.run()
-    resumed = trainer_of(tmp_path, Valley((0.5, 0.55)))
-    assert resumed.run() == rows
+    interrupted = trainer_of(tmp_path / "interrupted", Valley((0.5, 0.55)))
+    epoch_of = interrupted._epoch
+
+    def until(epoch: int) -> dict[str, float]:
+        if epoch == last_epoch:
+            raise KeyboardInterrupt
+        return epoch_of(epoch)
+
+    monkeypatch.setattr(interrupted, "_epoch", until)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.run()
+    resumed = trainer_of(tmp_path / "interrupted", Valley((0.5, 0.55)))
+    for row, expected in zip(resumed.run(), rows, strict=True):
+        assert row | {"samples_per_second": 0} == expected | {"samples_per_second": 0}
+    assert torch.equal(resumed.objective.place, whole.objective.place)
     assert resumed.state.rate_scale == 0.5
 
 

@@ -13,5 +13,6 @@ class PredictionConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: Model = Field(
-        "vae", description="champion: the best on the validation designs of the training run"
+        "vae",
+        description="champion: the model that the validation designs of the training run chose",
     )
