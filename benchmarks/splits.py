@@ -2,8 +2,10 @@
 
 A spread that is calibrated on one split's validation designs holds on its test designs by luck, in
 part. So `full_vae` is trained on several random splits, with parts of the sizes that the data set's
-own split has; what its intervals cover is averaged. Writes NAME.splits.json for each data set, and
-of all that are in the output folder `calibration.md`.
+own split has; what its intervals cover is averaged. The values that `data_sets` names
+were chosen on the validation designs of the data set's own split, which random splits share out
+among all parts. Writes NAME.splits.json for each data set, and of all that are in the output folder
+`calibration.md`.
 """
 
 from __future__ import annotations
@@ -46,13 +48,11 @@ def main(arguments: list[str]) -> None:
         if missing:
             logger.info("%s: skipped, there is no %s. %s", name, missing[0], DATA_SETS[name].how)
             continue
-        result = measure_splits(DATA_SETS[name], options)
-        write(options.out / f"{name}.splits.json", json.dumps(result, indent=1) + "\n")
-        write(options.out / "calibration.md", page(options.out))
+        measure_splits(DATA_SETS[name], options)
 
 
-def measure_splits(data_set: DataSet, options: argparse.Namespace) -> dict[str, Any]:
-    """A run of `full_vae` on each random split."""
+def measure_splits(data_set: DataSet, options: argparse.Namespace) -> None:
+    """A run of `full_vae` on each random split; what is there is written after each."""
     result: dict[str, Any] = {
         "data_set": data_set.name,
         "code_revision": code_revision(),
@@ -74,7 +74,9 @@ def measure_splits(data_set: DataSet, options: argparse.Namespace) -> dict[str, 
             run = project.run(data_set, options.data, MODE, 0, options.env, drawn)
         result["runs"].append({**run, "split_seed": seed})
         tell(data_set, f"split {seed}", run)
-    return result
+        path = options.out / f"{data_set.name}.splits.json"
+        write(path, json.dumps(result, indent=1) + "\n")
+        write(options.out / "calibration.md", page(options.out))
 
 
 def page(folder: Path) -> str:
