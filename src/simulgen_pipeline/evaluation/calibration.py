@@ -18,9 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
-from .metrics import ACTIVE_FRACTION, INTERVAL_90, MISS_RATE
+from .metrics import ACTIVE_FRACTION, INTERVAL_90, MISS_RATE, rank_correlation
 
 Float = NDArray[np.floating]
 
@@ -136,16 +135,10 @@ def choose_shape(designs: Iterable[tuple[Float, Float, Float]], seed: int = 0) -
         half = half * np.quantile(error / np.where(half > 0, half, np.inf), 1 - MISS_RATE)
         score = np.mean((2 * half + 2 / MISS_RATE * np.maximum(error - half, 0.0)) / size)
         missed = float(np.mean(error > half, where=active > 0)) if active.any() else MISS_RATE
-        worth = 1 - WORTH_OF_RANK * _rank_correlation(relative_error[:, 0], spread.mean(axis=1))
+        ranked = rank_correlation(relative_error[:, 0], spread.mean(axis=1))
+        worth = 1 - WORTH_OF_RANK * (ranked or 0.0)
         return max(0.0, abs(missed - MISS_RATE) - TOLERANCE), float(score) * worth
 
     levels = [*product(EXPONENTS, (None, common_size))]
     shapes = product(SHARES, SHARES, levels if len(size) >= FEWEST_FOR_LEVEL else levels[:1])
     return min((SpreadShape(a, b, *level) for a, b, level in shapes), key=rank)
-
-
-def _rank_correlation(a: Float, b: Float) -> float:
-    """Spearman's; 0 below 3 designs, and where all values of either are the same."""
-    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return 0.0
-    return float(spearmanr(a, b).statistic)

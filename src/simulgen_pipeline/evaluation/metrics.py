@@ -181,12 +181,18 @@ class IntervalErrors:
         }
         if self._active > 0:
             figures["coverage_90_active"] = self._active_covered / self._active
-        if len(self._per_design) >= 3:
-            errors, deviations = np.array(self._per_design).T
-            if np.ptp(errors) > 0 and np.ptp(deviations) > 0:
-                correlation = stats.spearmanr(errors, deviations)
-                figures["error_rank_correlation"] = float(correlation.statistic)
+        if self._per_design:
+            correlation = rank_correlation(*np.array(self._per_design).T)
+            if correlation is not None:
+                figures["error_rank_correlation"] = correlation
         return figures
+
+
+def rank_correlation(errors: Array, deviations: Array) -> float | None:
+    """Spearman's over designs (n,); None below 3, or when either is the same for all of them."""
+    if len(errors) < 3 or np.ptp(errors) == 0 or np.ptp(deviations) == 0:
+        return None
+    return float(stats.spearmanr(errors, deviations).statistic)
 
 
 def calibration_factor(blocks: Iterable[tuple[Array, Array, Array]]) -> float:
