@@ -13,8 +13,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from simulgen_pipeline.data.artifact import load_artifact, save_artifact
 from simulgen_pipeline.data.errors import DataError
-from simulgen_pipeline.models import baselines as baselines_module
-from simulgen_pipeline.models import radial_basis
+from simulgen_pipeline.models import baseline_tuning, radial_basis
 from simulgen_pipeline.models.baselines import POD_GPR, POD_RBF, BaselineConfig, Baselines
 from simulgen_pipeline.models.cross_validation import Folds
 from simulgen_pipeline.models.gaussian_process import (
@@ -301,7 +300,7 @@ def test_state_round_trip_predicts_the_same(smooth: SimpleNamespace, tmp_path: P
 def test_number_of_jobs_does_not_matter(
     smooth: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(baselines_module, "FEWEST_DESIGNS_FOR_JOBS", 0)
+    monkeypatch.setattr(baseline_tuning, "FEWEST_DESIGNS_FOR_JOBS", 0)
     parallel = fit(smooth, num_jobs=2)
     assert parallel.report == smooth.baselines.report
     for name, values in smooth.baselines.state().items():
