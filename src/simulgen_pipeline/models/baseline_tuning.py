@@ -162,17 +162,3 @@ def _fit_gpr(
         "candidates": candidates,
     }
     return report, completed
-
-
-def limits_reached(report: Config, config: BaselineConfig, pod_limited: bool) -> list[str]:
-    """Names of the limits that made a baseline use less than there is."""
-    num_designs, num_modes, gpr = report["num_designs"], report["num_modes"], report[POD_GPR]
-    reached = {
-        "max_tuning_designs": num_designs > config.max_tuning_designs,
-        "max_rbf_designs": num_designs > config.max_rbf_designs,
-        "max_gp_designs": num_designs > config.max_gp_designs,
-        "max_gp_modes": gpr["num_modes"] == config.max_gp_modes < num_modes,
-        "max_length_scales": report["num_inputs"] > config.max_length_scales,
-        "max_bytes": pod_limited,
-    }
-    return [name for name, is_reached in reached.items() if is_reached]

@@ -12,6 +12,8 @@ cross-validation, one Gaussian process per mode (one kernel for all collapses to
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -20,10 +22,13 @@ from numpy.typing import NDArray
 from simulgen_pipeline.data.artifact import Config, State, join_states, part_of
 from simulgen_pipeline.data.errors import DataError
 
-from .baseline_tuning import POD_GPR, POD_RBF, BaselineConfig, limits_reached, points_of, tune
+from .baseline_report import limits_of_refit, limits_reached, log_fit, warn_of_harm
+from .baseline_tuning import POD_GPR, POD_RBF, BaselineConfig, points_of, tune
+from .cross_validation import Folds
 from .fitted_designs import FittedDesigns
-from .mode_processes import ModeProcesses
-from .radial_basis import RadialBasis
+from .mode_processes import ModeProcesses, held_out_errors_of_modes
+from .radial_basis import RadialBasis, held_out_errors
+from .refit_check import is_harmed
 from .snapshots import FieldReader
 from .trajectory_pod import TrajectoryPod
 
@@ -32,9 +37,6 @@ Float64 = NDArray[np.float64]
 __all__ = ["POD_GPR", "POD_RBF", "BaselineConfig", "BaselinePrediction", "Baselines"]
 
 logger = logging.getLogger(__name__)
-
-# Limits that `refit` meets again; the others are those of choices, which it leaves as they are.
-LIMITS_OF_REFIT = ("max_rbf_designs", "max_gp_designs", "max_bytes")
 
 
 class BaselinePrediction(NamedTuple):
@@ -55,7 +57,7 @@ class Baselines:
         report: plain values: what was chosen, its cross-validated `error` and that of every
             candidate (Gaussian processes are compared on the leading modes, with length scales and
             noise of all designs), how many designs the models are fitted to, and which limits were
-            reached.
+            reached; of a refit, `not_refitted`: the models that stayed as they were.
     """
 
     names: ClassVar[tuple[str, ...]] = (POD_RBF, POD_GPR)
@@ -66,8 +68,8 @@ class Baselines:
         rbf, gpr = report[POD_RBF], report[POD_GPR]
         points, coefficients = state["points"], state["coefficients"]
         used = slice(rbf["num_designs"])
-        chosen = RadialBasis(*(rbf[name] for name in RadialBasis._fields))
-        self._rbf = chosen.fit(points[used], coefficients[used])
+        self._kernel = RadialBasis(*(rbf[name] for name in RadialBasis._fields))
+        self._rbf = self._kernel.fit(points[used], coefficients[used])
         used = slice(gpr["num_designs"])
         leading = coefficients[used, : gpr["num_modes"]]
         self._processes = ModeProcesses(gpr["covariance"], state["theta"], points[used], leading)
@@ -131,7 +133,7 @@ class Baselines:
             used = min(len(distinct), config.max_designs[model])
             report[model] = {"num_designs": used, **chosen}
         report["limits_reached"] = limits_reached(report, config, pod.limited_)
-        _log(report)
+        log_fit(report)
         theta, errors = tuned.completed.theta, tuned.completed.errors
         state = {
             **tuned.inputs,
@@ -151,11 +153,14 @@ class Baselines:
     ) -> Self:
         """The same models, with all that was chosen, given further designs as well.
 
-        Nothing is tuned again, so that this takes a linear solution per model. What the added
+        Nothing is tuned again, so that this takes a few linear solutions per model. What the added
         fields have outside of the modes gets modes of its own, in which the designs so far have
         nothing: theirs stay as they are, and so do the processes' length scales and noise. Added
         modes have no process; RBF predicts them for `pod_gpr` if every mode had one. The held-out
         errors behind `pod_rbf`'s standard deviation remain those of the first fit.
+
+        A model that the added designs make predict worse (`refit_check`) is not given them; the
+        report names it in `not_refitted`, and a warning the designs to look at.
 
         Args:
             reader: fields (N, T, M) in physical units.
@@ -171,8 +176,19 @@ class Baselines:
         pod, coefficients = self._pod.extended(reader, rows)
         # In random order, like those that were fitted: a limit may leave some out.
         order = np.random.default_rng(config.seed).permutation(len(rows))
+        points, coefficients, rows = points[order], coefficients[order], rows[order]
         first = FittedDesigns(*(self._state[name] for name in FittedDesigns._fields))
-        fitted = first.with_runs(points[order], coefficients[order], rows[order])
+        fitted = first.with_runs(points, coefficients, rows)
+        harmed = self._harmed(first, fitted, config)
+        if harmed:
+            errors = coefficients.copy()
+            errors[:, : self.report["num_modes"]] -= self._rbf(points)
+            warn_of_harm(harmed, rows, np.linalg.norm(errors, axis=1))
+            # The designs of a model that stays as it is are given no further runs either.
+            new = first.are_new(points)
+            fitted = first.with_runs(points[new], coefficients[new], rows[new])
+        if harmed == list(self.names):
+            return type(self)(self._pod, {**self.report, "not_refitted": harmed}, self._state)
         # An added mode is predicted from no design but the added ones: without them, by zero.
         added = fitted.coefficients[:, len(self._pod.modes_) :]
         state = {
@@ -182,24 +198,41 @@ class Baselines:
                 self._state["other_variances"], np.mean(np.square(added), axis=0)
             ),
         }
-        num_designs = len(fitted.points)
         report = {
             **self.report,
             "repeated_designs": fitted.repeated,
-            "num_designs": num_designs,
+            "num_designs": len(fitted.points),
             "num_modes": len(pod.modes_),
+            "not_refitted": harmed,
         }
         for model, most in config.max_designs.items():
-            report[model] = {**self.report[model], "num_designs": min(num_designs, most)}
+            report[model] = dict(self.report[model])
+            if model not in harmed:
+                report[model]["num_designs"] = min(len(fitted.points), most)
         if fitted.coefficients.shape[1] > self.report["num_modes"]:
             report[POD_GPR]["other_modes"] = self.report[POD_GPR]["other_modes"] or POD_RBF
-        report["limits_reached"] = [
-            name
-            for name in limits_reached(report, config, pod.limited_)
-            if name in LIMITS_OF_REFIT or name in self.report["limits_reached"]
-        ]
-        logger.info("Baselines refitted to %d designs, %d modes", num_designs, len(pod.modes_))
+        of_fit = self.report["limits_reached"]
+        report["limits_reached"] = limits_of_refit(report, config, pod.limited_, of_fit)
+        logger.info(
+            "Baselines refitted: %d designs, %d modes", report["num_designs"], len(pod.modes_)
+        )
         return type(self)(pod, report, state)
+
+    def _harmed(
+        self, first: FittedDesigns, both: FittedDesigns, config: BaselineConfig
+    ) -> list[str]:
+        """Models that predict worse with the added designs."""
+        theta, covariance = self._processes.theta, self._processes.covariance
+        errors_of: dict[str, Callable[[Folds], Float64 | None]] = {
+            POD_RBF: partial(held_out_errors, self._kernel),
+            POD_GPR: partial(held_out_errors_of_modes, covariance, theta),
+        }
+        harmed = []
+        for model, most in config.max_designs.items():
+            num_first = min(config.max_tuning_designs, self.report[model]["num_designs"])
+            if is_harmed(errors_of[model], first, both, num_first, most, config.num_folds):
+                harmed.append(model)
+        return harmed
 
     def predict(self, designs: Float64, model: str) -> BaselinePrediction:
         """Predict the fields of designs.
@@ -261,22 +294,3 @@ def _finite(designs: Float64, num_rows: int | None = None) -> Float64:
     if len(wrong):
         raise DataError(f"Expected finite designs, got others at places {wrong[:5].tolist()}.")
     return designs
-
-
-def _log(report: Config) -> None:
-    if report["repeated_designs"]:
-        logger.warning(
-            "Designs that occur repeatedly count once in the baselines, with the mean of their "
-            "fields: rows %s",
-            report["repeated_designs"],
-        )
-    for name in (POD_RBF, POD_GPR):
-        logger.info(
-            "%s: %s, cross-validated error %.2e on %d designs",
-            name,
-            report[name].get("kernel") or report[name]["covariance"],
-            report[name]["error"],
-            report["num_tuning_designs"],
-        )
-    if report["limits_reached"]:
-        logger.info("Limits of the baselines reached: %s", ", ".join(report["limits_reached"]))
