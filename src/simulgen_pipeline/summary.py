@@ -55,6 +55,12 @@ def _error_table(metrics: dict[str, Any]) -> str:
     limits = metrics.get("baseline_limits_reached")
     if limits:
         lines.append(f"The baselines could do with more than baselines.{', '.join(limits)} allows.")
+    harmed = metrics.get("baselines_not_refitted")
+    if harmed:
+        lines.append(
+            f"{' and '.join(harmed)}: fitted to the training designs only, as the validation "
+            f"designs would make errors larger. The run's warning says which to look at."
+        )
     lines.append(_champion(metrics))
     for part, figures in metrics.get("uncertainty", {}).items():
         if "coverage_90" in figures:

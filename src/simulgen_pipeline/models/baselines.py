@@ -12,56 +12,31 @@ cross-validation, one Gaussian process per mode (one kernel for all collapses to
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
-from scipy.spatial.distance import pdist
 
 from simulgen_pipeline.data.artifact import Config, State, join_states, part_of
 from simulgen_pipeline.data.errors import DataError
 
-from . import radial_basis
+from .baseline_report import limits_of_refit, limits_reached, log_fit, warn_of_harm
+from .baseline_tuning import POD_GPR, POD_RBF, BaselineConfig, points_of, tune
 from .cross_validation import Folds
 from .fitted_designs import FittedDesigns
-from .mode_processes import Completed, ModeProcesses, choose_kind, complete, fit_further_modes
+from .mode_processes import ModeProcesses, held_out_errors_of_modes
 from .radial_basis import RadialBasis, held_out_errors
+from .refit_check import is_harmed
 from .snapshots import FieldReader
 from .trajectory_pod import TrajectoryPod
 
 Float64 = NDArray[np.float64]
 
+__all__ = ["POD_GPR", "POD_RBF", "BaselineConfig", "BaselinePrediction", "Baselines"]
+
 logger = logging.getLogger(__name__)
-
-POD_RBF, POD_GPR = "pod_rbf", "pod_gpr"
-# Fewer designs are tuned sooner than other processes have started.
-FEWEST_DESIGNS_FOR_JOBS = 100
-# Limits that `refit` meets again; the others are those of choices, which it leaves as they are.
-LIMITS_OF_REFIT = ("max_rbf_designs", "max_gp_designs", "max_bytes")
-# Numbers of principal components that are compared as inputs, beside all of them.
-INPUT_COUNTS = (2, 4, 8, 16, 24, 32, 48, 64, 96)
-
-
-class BaselineConfig(BaseModel):
-    """What the baselines may cost; a limit that is reached is reported."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    num_folds: int = Field(5, ge=2, description="folds of the cross-validation")
-    max_tuning_designs: int = Field(
-        500, ge=3, description="designs for cross-validation and for length scales"
-    )
-    max_rbf_designs: int = Field(4000, ge=3, description="designs that the RBF is fitted to")
-    max_gp_designs: int = Field(1000, ge=3, description="designs that the processes are given")
-    max_gp_modes: int = Field(128, ge=1, description="modes with a Gaussian process of their own")
-    max_length_scales: int = Field(
-        16, ge=1, description="inputs up to which each may have a length scale of its own"
-    )
-    max_bytes: int = Field(
-        2**30, ge=2**16, description="memory for snapshots in float64; larger ones are streamed"
-    )
-    seed: int = Field(0, ge=0, description="of the folds, and of the designs within a limit")
 
 
 class BaselinePrediction(NamedTuple):
@@ -82,7 +57,7 @@ class Baselines:
         report: plain values: what was chosen, its cross-validated `error` and that of every
             candidate (Gaussian processes are compared on the leading modes, with length scales and
             noise of all designs), how many designs the models are fitted to, and which limits were
-            reached.
+            reached; of a refit, `not_refitted`: the models that stayed as they were.
     """
 
     names: ClassVar[tuple[str, ...]] = (POD_RBF, POD_GPR)
@@ -93,8 +68,8 @@ class Baselines:
         rbf, gpr = report[POD_RBF], report[POD_GPR]
         points, coefficients = state["points"], state["coefficients"]
         used = slice(rbf["num_designs"])
-        chosen = RadialBasis(*(rbf[name] for name in RadialBasis._fields))
-        self._rbf = chosen.fit(points[used], coefficients[used])
+        self._kernel = RadialBasis(*(rbf[name] for name in RadialBasis._fields))
+        self._rbf = self._kernel.fit(points[used], coefficients[used])
         used = slice(gpr["num_designs"])
         leading = coefficients[used, : gpr["num_modes"]]
         self._processes = ModeProcesses(gpr["covariance"], state["theta"], points[used], leading)
@@ -141,47 +116,31 @@ class Baselines:
         coefficients = np.stack([pod.coefficients_[same].mean(axis=0) for same in members])
         norms = np.array([pod.norms_[same].mean() for same in members])
 
-        tuned = slice(config.max_tuning_designs)
-
-        def folds_of(num_inputs: int) -> tuple[State, Float64, Folds]:
-            inputs = _fit_inputs(distinct[order], num_inputs, config.max_tuning_designs)
-            points = _points(distinct[order], inputs)
-            values = points[tuned], coefficients[tuned], norms[tuned]
-            return inputs, points, Folds.split(*values, config.num_folds)
-
-        num_inputs = designs.shape[1]
-        if ordered:
-            counts = [count for count in INPUT_COUNTS if count < num_inputs] + [num_inputs]
-            num_inputs = min(counts, key=lambda count: _quick_error(folds_of(count)[2]))
-        inputs, points, folds = folds_of(num_inputs)
-        if len(folds.points) < FEWEST_DESIGNS_FOR_JOBS:
-            num_jobs = 1
-        rbf, rbf_errors = _fit_rbf(folds, num_jobs)
-        gpr, completed = _fit_gpr(folds, rbf_errors, config, num_jobs)
+        tuned = tune(distinct[order], coefficients, norms, config, num_jobs, ordered)
         num_runs = np.array([len(same) for same in members])
-        fitted = FittedDesigns(points, coefficients, num_runs, rows[np.concatenate(members)])
+        fitted = FittedDesigns(tuned.points, coefficients, num_runs, rows[np.concatenate(members)])
         report = {
             "num_parameters": designs.shape[1],
-            "num_inputs": len(inputs["columns"]),
+            "num_inputs": len(tuned.inputs["columns"]),
             "ignored_parameters": np.flatnonzero(np.ptp(designs, axis=0) == 0).tolist(),
             "repeated_designs": fitted.repeated,
             "num_designs": len(distinct),
-            "num_tuning_designs": len(folds.points),
+            "num_tuning_designs": tuned.num_designs,
             "num_modes": len(pod.modes_),
             "lost_energy": pod.lost_energy_,
-            POD_RBF: {"num_designs": min(len(points), config.max_rbf_designs), **rbf},
-            POD_GPR: {"num_designs": min(len(points), config.max_gp_designs), **gpr},
         }
-        report["limits_reached"] = _limits_reached(report, config, pod)
-        _log(report)
+        for model, chosen in ((POD_RBF, tuned.rbf), (POD_GPR, tuned.gpr)):
+            used = min(len(distinct), config.max_designs[model])
+            report[model] = {"num_designs": used, **chosen}
+        report["limits_reached"] = limits_reached(report, config, pod.limited_)
+        log_fit(report)
+        theta, errors = tuned.completed.theta, tuned.completed.errors
         state = {
-            **inputs,
+            **tuned.inputs,
             **fitted._asdict(),
-            "rbf_std": pod.root_mean_square(rbf_errors),
-            "theta": completed.theta,
-            "other_variances": np.mean(
-                np.square(completed.errors[:, len(completed.theta) :]), axis=0
-            ),
+            "rbf_std": pod.root_mean_square(tuned.rbf_errors),
+            "theta": theta,
+            "other_variances": np.mean(np.square(errors[:, len(theta) :]), axis=0),
         }
         return cls(pod, report, state)
 
@@ -194,11 +153,14 @@ class Baselines:
     ) -> Self:
         """The same models, with all that was chosen, given further designs as well.
 
-        Nothing is tuned again, so that this takes a linear solution per model. What the added
+        Nothing is tuned again, so that this takes a few linear solutions per model. What the added
         fields have outside of the modes gets modes of its own, in which the designs so far have
         nothing: theirs stay as they are, and so do the processes' length scales and noise. Added
         modes have no process; RBF predicts them for `pod_gpr` if every mode had one. The held-out
         errors behind `pod_rbf`'s standard deviation remain those of the first fit.
+
+        A model that the added designs make predict worse (`refit_check`) is not given them; the
+        report names it in `not_refitted`, and a warning the designs to look at.
 
         Args:
             reader: fields (N, T, M) in physical units.
@@ -210,12 +172,23 @@ class Baselines:
             DataError: the designs have another number of parameters, or values are not finite.
         """
         config, rows = config or BaselineConfig(), np.asarray(rows, dtype=np.int64)
-        points = _points(self._known_parameters(_finite(designs, len(rows))), self._state)
+        points = points_of(self._known_parameters(_finite(designs, len(rows))), self._state)
         pod, coefficients = self._pod.extended(reader, rows)
         # In random order, like those that were fitted: a limit may leave some out.
         order = np.random.default_rng(config.seed).permutation(len(rows))
+        points, coefficients, rows = points[order], coefficients[order], rows[order]
         first = FittedDesigns(*(self._state[name] for name in FittedDesigns._fields))
-        fitted = first.with_runs(points[order], coefficients[order], rows[order])
+        fitted = first.with_runs(points, coefficients, rows)
+        harmed = self._harmed(first, fitted, config)
+        if harmed:
+            errors = coefficients.copy()
+            errors[:, : self.report["num_modes"]] -= self._rbf(points)
+            warn_of_harm(harmed, rows, np.linalg.norm(errors, axis=1))
+            # The designs of a model that stays as it is are given no further runs either.
+            new = first.are_new(points)
+            fitted = first.with_runs(points[new], coefficients[new], rows[new])
+        if harmed == list(self.names):
+            return type(self)(self._pod, {**self.report, "not_refitted": harmed}, self._state)
         # An added mode is predicted from no design but the added ones: without them, by zero.
         added = fitted.coefficients[:, len(self._pod.modes_) :]
         state = {
@@ -225,27 +198,41 @@ class Baselines:
                 self._state["other_variances"], np.mean(np.square(added), axis=0)
             ),
         }
-        num_designs = len(fitted.points)
         report = {
             **self.report,
             "repeated_designs": fitted.repeated,
-            "num_designs": num_designs,
+            "num_designs": len(fitted.points),
             "num_modes": len(pod.modes_),
+            "not_refitted": harmed,
         }
-        for model, most in (
-            (POD_RBF, config.max_rbf_designs),
-            (POD_GPR, config.max_gp_designs),
-        ):
-            report[model] = {**self.report[model], "num_designs": min(num_designs, most)}
+        for model, most in config.max_designs.items():
+            report[model] = dict(self.report[model])
+            if model not in harmed:
+                report[model]["num_designs"] = min(len(fitted.points), most)
         if fitted.coefficients.shape[1] > self.report["num_modes"]:
             report[POD_GPR]["other_modes"] = self.report[POD_GPR]["other_modes"] or POD_RBF
-        report["limits_reached"] = [
-            name
-            for name in _limits_reached(report, config, pod)
-            if name in LIMITS_OF_REFIT or name in self.report["limits_reached"]
-        ]
-        logger.info("Baselines refitted to %d designs, %d modes", num_designs, len(pod.modes_))
+        of_fit = self.report["limits_reached"]
+        report["limits_reached"] = limits_of_refit(report, config, pod.limited_, of_fit)
+        logger.info(
+            "Baselines refitted: %d designs, %d modes", report["num_designs"], len(pod.modes_)
+        )
         return type(self)(pod, report, state)
+
+    def _harmed(
+        self, first: FittedDesigns, both: FittedDesigns, config: BaselineConfig
+    ) -> list[str]:
+        """Models that predict worse with the added designs."""
+        theta, covariance = self._processes.theta, self._processes.covariance
+        errors_of: dict[str, Callable[[Folds], Float64 | None]] = {
+            POD_RBF: partial(held_out_errors, self._kernel),
+            POD_GPR: partial(held_out_errors_of_modes, covariance, theta),
+        }
+        harmed = []
+        for model, most in config.max_designs.items():
+            num_first = min(config.max_tuning_designs, self.report[model]["num_designs"])
+            if is_harmed(errors_of[model], first, both, num_first, most, config.num_folds):
+                harmed.append(model)
+        return harmed
 
     def predict(self, designs: Float64, model: str) -> BaselinePrediction:
         """Predict the fields of designs.
@@ -258,7 +245,7 @@ class Baselines:
             DataError: the designs have another number of parameters or are not finite, or there is
                 no such model.
         """
-        points = _points(self._known_parameters(_finite(designs)), self._state)
+        points = points_of(self._known_parameters(_finite(designs)), self._state)
         if model == POD_RBF:
             fields = self._pod.inverse_transform(self._rbf(points))
             return BaselinePrediction(fields, np.broadcast_to(self._state["rbf_std"], fields.shape))
@@ -307,85 +294,3 @@ def _finite(designs: Float64, num_rows: int | None = None) -> Float64:
     if len(wrong):
         raise DataError(f"Expected finite designs, got others at places {wrong[:5].tolist()}.")
     return designs
-
-
-def _fit_inputs(designs: Float64, num_inputs: int, most: int) -> State:
-    """Which of the first parameters vary, their mean, and the median distance of (some) designs."""
-    columns = np.flatnonzero(np.ptp(designs[:, :num_inputs], axis=0) > 0)
-    distance = np.median(pdist(designs[:most, columns]))
-    return {
-        "columns": columns,
-        "centre": designs[:, columns].mean(axis=0),
-        "distance": np.array([distance]),
-    }
-
-
-def _points(designs: Float64, inputs: State) -> Float64:
-    """Designs (q, P) as kernels see them: centred, in units of the median distance."""
-    points = (designs[:, inputs["columns"]] - inputs["centre"]) / inputs["distance"]
-    return np.ascontiguousarray(points)
-
-
-def _quick_error(folds: Folds) -> float:
-    """Least cross-validated error of a few kernels, to compare inputs by."""
-    quick = [RadialBasis(kernel, 1, 1.0, s) for kernel in ("linear", "cubic") for s in (0.0, 1e-2)]
-    errors = [held_out_errors(candidate, folds) for candidate in quick]
-    return min((folds.score(e) for e in errors if e is not None), default=np.inf)
-
-
-def _fit_rbf(folds: Folds, num_jobs: int) -> tuple[Config, Float64]:
-    """Report and held-out errors (n, R)."""
-    chosen, errors, candidates = radial_basis.choose(folds, num_jobs)
-    return {**chosen._asdict(), "error": folds.score(errors), "candidates": candidates}, errors
-
-
-def _fit_gpr(
-    folds: Folds, rbf_errors: Float64, config: BaselineConfig, num_jobs: int
-) -> tuple[Config, Completed]:
-    kind, leading, candidates = choose_kind(folds, config.max_length_scales, num_jobs)
-    fitted = fit_further_modes(leading, folds, kind, config.max_gp_modes, num_jobs)
-    completed = complete(fitted, folds, {POD_RBF: rbf_errors, "mean": folds.coefficients})
-    num_modes = len(completed.theta)
-    energies = np.square(folds.coefficients).sum(axis=0)
-    report = {
-        **kind._asdict(),
-        "num_modes": num_modes,
-        "energy": float(energies[:num_modes].sum() / energies.sum()),
-        "other_modes": completed.others,
-        "error": folds.score(completed.errors),
-        "candidates": candidates,
-    }
-    return report, completed
-
-
-def _limits_reached(report: Config, config: BaselineConfig, pod: TrajectoryPod) -> list[str]:
-    """Names of the limits that made a baseline use less than there is."""
-    num_designs, num_modes, gpr = report["num_designs"], report["num_modes"], report[POD_GPR]
-    reached = {
-        "max_tuning_designs": num_designs > config.max_tuning_designs,
-        "max_rbf_designs": num_designs > config.max_rbf_designs,
-        "max_gp_designs": num_designs > config.max_gp_designs,
-        "max_gp_modes": gpr["num_modes"] == config.max_gp_modes < num_modes,
-        "max_length_scales": report["num_inputs"] > config.max_length_scales,
-        "max_bytes": pod.limited_,
-    }
-    return [name for name, is_reached in reached.items() if is_reached]
-
-
-def _log(report: Config) -> None:
-    if report["repeated_designs"]:
-        logger.warning(
-            "Designs that occur repeatedly count once in the baselines, with the mean of their "
-            "fields: rows %s",
-            report["repeated_designs"],
-        )
-    for name in (POD_RBF, POD_GPR):
-        logger.info(
-            "%s: %s, cross-validated error %.2e on %d designs",
-            name,
-            report[name].get("kernel") or report[name]["covariance"],
-            report[name]["error"],
-            report["num_tuning_designs"],
-        )
-    if report["limits_reached"]:
-        logger.info("Limits of the baselines reached: %s", ", ".join(report["limits_reached"]))

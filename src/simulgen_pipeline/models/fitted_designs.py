@@ -39,6 +39,12 @@ class FittedDesigns(NamedTuple):
         """Rows of each design that has more than one."""
         return [rows.tolist() for rows in self.members if len(rows) > 1]
 
+    def are_new(self, points: Float64) -> NDArray[np.bool_]:
+        """Whether points (a, P) are (a,) none of the designs so far."""
+        everywhere = np.vstack([self.points, points])
+        _, first, group = np.unique(everywhere, axis=0, return_index=True, return_inverse=True)
+        return np.asarray(first[group.ravel()][len(self.points) :] >= len(self.points))
+
     def with_runs(self, points: Float64, coefficients: Float64, rows: Int64) -> FittedDesigns:
         """The same designs in the same order, and after them those of further runs that are new.
 

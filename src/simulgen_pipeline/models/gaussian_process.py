@@ -176,12 +176,14 @@ def held_out_errors(
 ) -> Float64:
     """Errors (n,) of held-out targets, in closed form, for length scales and noise of all designs.
 
+    Targets that are never held out have zero.
+
     Rasmussen & Williams 2006, section 5.4.2, with folds instead of single designs: the errors e of
     a fold f solve (K^-1)_ff e = (K^-1 y)_f.
     """
     given = condition(theta, points, target, covariance)
     inverse = cho_solve((given.factor, True), np.eye(len(target)), check_finite=False)
-    errors = np.empty_like(target)
+    errors = np.zeros_like(target)
     for fold in held_out:
         errors[fold] = np.linalg.solve(inverse[np.ix_(fold, fold)], given.weights[fold])
     return errors

@@ -168,6 +168,21 @@ def _fit_mode(
     return theta, held_out_errors(theta, points, target, kind.covariance, held_out)
 
 
+def held_out_errors_of_modes(covariance: Covariance, theta: Float64, folds: Folds) -> Float64:
+    """Errors (n, min(G, 8)) of the leading modes' coefficients, for theta (G, P + 1) as it is.
+
+    Designs that are never held out have zero.
+    """
+    theta = theta[:NUM_COMPARED_MODES]
+    leading = folds.coefficients[:, : len(theta)]
+    mean, scale = _standardisation(leading)
+    errors = [
+        held_out_errors(own, folds.points, target, covariance, folds.held_out)
+        for own, target in zip(theta, ((leading - mean) / scale).T, strict=True)
+    ]
+    return scale * np.stack(errors, axis=1)
+
+
 class ModeProcesses:
     """Gaussian processes of the leading modes with constant means, conditioned on designs.
 

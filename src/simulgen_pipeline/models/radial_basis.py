@@ -55,19 +55,22 @@ def candidates() -> list[RadialBasis]:
 
 
 def held_out_errors(candidate: RadialBasis, folds: Folds) -> Float64 | None:
-    """Errors (n, R) of held-out coefficients; None where the system of equations is singular."""
+    """Errors (n, R) of held-out coefficients; None where the system of equations is singular.
+
+    Designs that are never held out have zero.
+    """
     num_designs, num_inputs = folds.points.shape
     num_fitted = num_designs - max(len(held_out) for held_out in folds.held_out)
     if math.comb(num_inputs + candidate.degree, candidate.degree) > num_fitted:
         return None  # fewer designs than terms of the polynomial
-    errors = folds.coefficients.copy()
+    errors = np.zeros_like(folds.coefficients)
     for held_out in folds.held_out:
         fitted = np.setdiff1d(np.arange(num_designs), held_out)
         try:
             model = candidate.fit(folds.points[fitted], folds.coefficients[fitted])
         except np.linalg.LinAlgError:
             return None
-        errors[held_out] -= model(folds.points[held_out])
+        errors[held_out] = folds.coefficients[held_out] - model(folds.points[held_out])
     return errors if np.isfinite(errors).all() else None
 
 

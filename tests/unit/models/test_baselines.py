@@ -1,6 +1,7 @@
 """POD of trajectories, its regressions against closed forms and scikit-learn, and the baselines."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +14,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from simulgen_pipeline.data.artifact import load_artifact, save_artifact
 from simulgen_pipeline.data.errors import DataError
-from simulgen_pipeline.models import baselines as baselines_module
-from simulgen_pipeline.models import radial_basis
+from simulgen_pipeline.models import baseline_tuning, radial_basis
 from simulgen_pipeline.models.baselines import POD_GPR, POD_RBF, BaselineConfig, Baselines
 from simulgen_pipeline.models.cross_validation import Folds
 from simulgen_pipeline.models.gaussian_process import (
@@ -30,36 +30,25 @@ SMOOTHNESS = {"matern_1.5": 1.5, "matern_2.5": 2.5, "squared_exponential": np.in
 NUM_FITTED = 30
 
 
-class ArrayReader:
-    """Fields in memory, which remembers the largest block that was read."""
-
-    def __init__(self, fields: np.ndarray) -> None:
-        self.fields, self.most_read = fields, 0
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        n, t, m = self.fields.shape
-        return n, t, m
-
-    def read(self, rows: np.ndarray) -> np.ndarray:
-        self.most_read = max(self.most_read, len(rows))
-        return self.fields[rows]
-
-
-def smooth_set(
-    num_designs: int = 50, num_inputs: int = 2, num_times: int = 4, num_nodes: int = 15
-) -> SimpleNamespace:
+@pytest.fixture(scope="module")
+def smooth_set(array_reader: Callable[..., Any]) -> Callable[..., SimpleNamespace]:
     """A wave (N, T, M) around 300 whose frequency and phase depend on designs (N, P) in [-1, 1]."""
-    designs = np.random.default_rng(0).uniform(-1, 1, (num_designs, num_inputs))
-    t, x = np.linspace(0, 1, num_times)[:, None], np.linspace(0, 1, num_nodes)
-    first, last = designs[:, 0, None, None], designs[:, -1, None, None]
-    fields = 300 + 50 * np.sin((2 + first) * x + t + last) + 5 * first * last * x
-    return SimpleNamespace(
-        reader=ArrayReader(fields.astype(np.float32)),
-        designs=designs,
-        fitted=np.arange(NUM_FITTED),
-        unseen=np.arange(NUM_FITTED, num_designs),
-    )
+
+    def make(
+        num_designs: int = 50, num_inputs: int = 2, num_times: int = 4, num_nodes: int = 15
+    ) -> SimpleNamespace:
+        designs = np.random.default_rng(0).uniform(-1, 1, (num_designs, num_inputs))
+        t, x = np.linspace(0, 1, num_times)[:, None], np.linspace(0, 1, num_nodes)
+        first, last = designs[:, 0, None, None], designs[:, -1, None, None]
+        fields = 300 + 50 * np.sin((2 + first) * x + t + last) + 5 * first * last * x
+        return SimpleNamespace(
+            reader=array_reader(fields.astype(np.float32)),
+            designs=designs,
+            fitted=np.arange(NUM_FITTED),
+            unseen=np.arange(NUM_FITTED, num_designs),
+        )
+
+    return make
 
 
 def fit(data: SimpleNamespace, num_jobs: int = 1, **config: Any) -> Baselines:
@@ -70,7 +59,7 @@ def fit(data: SimpleNamespace, num_jobs: int = 1, **config: Any) -> Baselines:
 
 
 @pytest.fixture(scope="module")
-def smooth() -> SimpleNamespace:
+def smooth(smooth_set: Callable[..., SimpleNamespace]) -> SimpleNamespace:
     data = smooth_set()
     data.baselines = fit(data)
     return data
@@ -93,10 +82,12 @@ def rough_fields() -> np.ndarray:
 
 
 @pytest.mark.parametrize("max_bytes", [2**20, 12 * 200 * 8 - 1], ids=["svd", "streamed"])
-def test_pod_is_orthonormal_and_reproduces_the_fields(max_bytes: int) -> None:
+def test_pod_is_orthonormal_and_reproduces_the_fields(
+    max_bytes: int, array_reader: Callable[..., Any]
+) -> None:
     fields, rows = rough_fields(), np.arange(1, 12)
     pod = TrajectoryPod(max_bytes if max_bytes > 2**19 else 11 * 200 * 8 - 1)
-    pod.fit(ArrayReader(fields), rows)
+    pod.fit(array_reader(fields), rows)
     assert pod.streamed_ is (max_bytes < 2**19)
     modes = pod.modes_.astype(np.float64)
     assert modes.shape == (10, 200)
@@ -108,10 +99,12 @@ def test_pod_is_orthonormal_and_reproduces_the_fields(max_bytes: int) -> None:
     assert not pod.limited_
 
 
-def test_streamed_pod_agrees_with_svd_and_reads_small_blocks() -> None:
+def test_streamed_pod_agrees_with_svd_and_reads_small_blocks(
+    array_reader: Callable[..., Any],
+) -> None:
     fields, rows = rough_fields(), np.arange(12)
-    whole = TrajectoryPod().fit(ArrayReader(fields), rows)
-    reader = ArrayReader(fields)
+    whole = TrajectoryPod().fit(array_reader(fields), rows)
+    reader = array_reader(fields)
     streamed = TrajectoryPod(max_bytes=11 * 200 * 8).fit(reader, rows)
     assert reader.most_read <= 5  # half the bytes of eleven
     strengths = [np.linalg.norm(pod.coefficients_, axis=0) for pod in (whole, streamed)]
@@ -121,11 +114,13 @@ def test_streamed_pod_agrees_with_svd_and_reads_small_blocks() -> None:
 
 
 @pytest.mark.parametrize("max_bytes", [2**30, 2**13])
-def test_pod_leaves_the_round_off_of_float32_values_out(max_bytes: int) -> None:
+def test_pod_leaves_the_round_off_of_float32_values_out(
+    max_bytes: int, array_reader: Callable[..., Any]
+) -> None:
     rng = np.random.default_rng(0)
     exact = np.einsum("nr,rtm->ntm", rng.uniform(1, 2, (12, 3)), rng.uniform(1, 2, (3, 5, 40)))
     pods = [
-        TrajectoryPod(max_bytes).fit(ArrayReader(fields), np.arange(12))
+        TrajectoryPod(max_bytes).fit(array_reader(fields), np.arange(12))
         for fields in (exact, exact.astype(np.float32))
     ]
     assert [len(pod.modes_) for pod in pods] == [3, 3]
@@ -133,9 +128,11 @@ def test_pod_leaves_the_round_off_of_float32_values_out(max_bytes: int) -> None:
     assert not pods[1].limited_
 
 
-def test_streamed_pod_keeps_the_modes_that_fit_and_says_what_is_lost() -> None:
+def test_streamed_pod_keeps_the_modes_that_fit_and_says_what_is_lost(
+    array_reader: Callable[..., Any],
+) -> None:
     fields = rough_fields()
-    pod = TrajectoryPod(max_bytes=4 * 200 * 4).fit(ArrayReader(fields), np.arange(12))
+    pod = TrajectoryPod(max_bytes=4 * 200 * 4).fit(array_reader(fields), np.arange(12))
     assert len(pod.modes_) == 4
     assert pod.limited_
     centred = fields - fields.mean(axis=0)
@@ -143,8 +140,8 @@ def test_streamed_pod_keeps_the_modes_that_fit_and_says_what_is_lost() -> None:
     assert pod.lost_energy_ == pytest.approx(np.sum(lost**2) / np.sum(centred**2), rel=1e-3)
 
 
-def test_pod_std_is_that_of_independent_coefficients() -> None:
-    pod = TrajectoryPod().fit(ArrayReader(rough_fields()), np.arange(12))
+def test_pod_std_is_that_of_independent_coefficients(array_reader: Callable[..., Any]) -> None:
+    pod = TrajectoryPod().fit(array_reader(rough_fields()), np.arange(12))
     rng = np.random.default_rng(2)
     mean, variances = rng.standard_normal((3, 11)), rng.uniform(0, 2, (3, 11))
     fields, std = pod.inverse_transform_with_std(mean, variances)
@@ -157,13 +154,15 @@ def test_pod_std_is_that_of_independent_coefficients() -> None:
 
 
 @pytest.mark.parametrize("max_bytes", [2**30, 2**10])
-def test_pod_refuses_fields_it_cannot_decompose(max_bytes: int) -> None:
+def test_pod_refuses_fields_it_cannot_decompose(
+    max_bytes: int, array_reader: Callable[..., Any]
+) -> None:
     pod, fields = TrajectoryPod(max_bytes), rough_fields()
     fields[7, 2, 3] = np.nan
     with pytest.raises(DataError, match=r"not finite \(rows 7\)"):
-        pod.fit(ArrayReader(fields), np.arange(12))
+        pod.fit(array_reader(fields), np.arange(12))
     with pytest.raises(DataError, match="all designs are the same"):
-        pod.fit(ArrayReader(np.repeat(fields[:1] * 1e-3, 4, axis=0)), np.arange(4))
+        pod.fit(array_reader(np.repeat(fields[:1] * 1e-3, 4, axis=0)), np.arange(4))
 
 
 # Gaussian processes
@@ -249,7 +248,9 @@ def test_rbf_without_smoothing_reproduces_the_fitted_designs(
 
 
 @pytest.mark.parametrize(("num_inputs", "num_times"), [(1, 1), (1, 4), (2, 1), (3, 4)])
-def test_smooth_fields_are_predicted_well(num_inputs: int, num_times: int) -> None:
+def test_smooth_fields_are_predicted_well(
+    num_inputs: int, num_times: int, smooth_set: Callable[..., SimpleNamespace]
+) -> None:
     data = smooth_set(num_inputs=num_inputs, num_times=num_times)
     baselines = fit(data)
     true = data.reader.fields[data.unseen]
@@ -261,7 +262,9 @@ def test_smooth_fields_are_predicted_well(num_inputs: int, num_times: int) -> No
         assert relative_error(predicted.fields, true) < 10 * baselines.report[model]["error"]
 
 
-def test_modes_do_not_collapse_to_the_mean_beside_noise() -> None:
+def test_modes_do_not_collapse_to_the_mean_beside_noise(
+    smooth_set: Callable[..., SimpleNamespace],
+) -> None:
     data = smooth_set()
     noise = np.random.default_rng(4).standard_normal(data.reader.fields.shape)
     clean, data.reader.fields = data.reader.fields, data.reader.fields + noise.astype(np.float32)
@@ -301,7 +304,7 @@ def test_state_round_trip_predicts_the_same(smooth: SimpleNamespace, tmp_path: P
 def test_number_of_jobs_does_not_matter(
     smooth: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(baselines_module, "FEWEST_DESIGNS_FOR_JOBS", 0)
+    monkeypatch.setattr(baseline_tuning, "FEWEST_DESIGNS_FOR_JOBS", 0)
     parallel = fit(smooth, num_jobs=2)
     assert parallel.report == smooth.baselines.report
     for name, values in smooth.baselines.state().items():
@@ -339,7 +342,7 @@ def test_limits_that_are_reached_are_reported(smooth: SimpleNamespace) -> None:
         assert relative_error(predicted.fields, true) < 0.02
 
 
-def test_memory_limit_is_reported() -> None:
+def test_memory_limit_is_reported(smooth_set: Callable[..., SimpleNamespace]) -> None:
     data = smooth_set(num_times=30, num_nodes=70)
     report = fit(data, max_bytes=2**16).report
     assert report["num_modes"] == 2**16 // (4 * 30 * 70)
@@ -348,7 +351,9 @@ def test_memory_limit_is_reported() -> None:
 
 
 def test_repeated_designs_count_once_with_the_mean_of_their_fields(
-    smooth: SimpleNamespace, caplog: pytest.LogCaptureFixture
+    smooth: SimpleNamespace,
+    caplog: pytest.LogCaptureFixture,
+    smooth_set: Callable[..., SimpleNamespace],
 ) -> None:
     data = smooth_set()
     data.designs[[7, 20]] = data.designs[3]
@@ -361,7 +366,9 @@ def test_repeated_designs_count_once_with_the_mean_of_their_fields(
         assert np.isfinite(baselines.predict(data.designs[:4], model).fields).all()
 
 
-def test_parameters_that_do_not_vary_are_ignored(smooth: SimpleNamespace) -> None:
+def test_parameters_that_do_not_vary_are_ignored(
+    smooth: SimpleNamespace, smooth_set: Callable[..., SimpleNamespace]
+) -> None:
     data = smooth_set()
     data.designs = np.insert(data.designs, 1, 7.0, axis=1)
     baselines = fit(data)
@@ -373,7 +380,9 @@ def test_parameters_that_do_not_vary_are_ignored(smooth: SimpleNamespace) -> Non
         )
 
 
-def test_designs_that_cannot_be_fitted_are_refused() -> None:
+def test_designs_that_cannot_be_fitted_are_refused(
+    smooth_set: Callable[..., SimpleNamespace],
+) -> None:
     data = smooth_set()
     rows, designs = data.fitted, data.designs[data.fitted]
     with pytest.raises(DataError, match="at least 3 distinct designs"):
@@ -389,7 +398,7 @@ def test_designs_that_cannot_be_fitted_are_refused() -> None:
         Baselines.fit(data.reader, rows, designs)
 
 
-def test_three_designs_are_enough() -> None:
+def test_three_designs_are_enough(smooth_set: Callable[..., SimpleNamespace]) -> None:
     data = smooth_set()
     baselines = Baselines.fit(data.reader, data.fitted[:3], data.designs[:3])
     for model in baselines.names:

@@ -1,6 +1,7 @@
 """Baselines that are given further designs: what stays, what improves, what is left out."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,22 +20,6 @@ from simulgen_pipeline.models.trajectory_pod import TrajectoryPod
 NUM_TIMES, NUM_NODES = 4, 30
 
 
-class ArrayReader:
-    """Fields in memory, which remembers the largest block that was read."""
-
-    def __init__(self, fields: np.ndarray) -> None:
-        self.fields, self.most_read = fields, 0
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        n, t, m = self.fields.shape
-        return n, t, m
-
-    def read(self, rows: np.ndarray) -> np.ndarray:
-        self.most_read = max(self.most_read, len(rows))
-        return self.fields[rows]
-
-
 def fields_of(designs: np.ndarray) -> np.ndarray:
     """A narrow pulse (N, T, M) whose place and width depend on designs (N, 2): of high rank."""
     t, x = np.linspace(0, 1, NUM_TIMES)[:, None], np.linspace(-2, 2, NUM_NODES)
@@ -43,7 +28,7 @@ def fields_of(designs: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture
-def data() -> SimpleNamespace:
+def data(array_reader: Callable[..., Any]) -> SimpleNamespace:
     """Designs fitted in the left of the square, added and unseen ones in the right, too."""
     rng = np.random.default_rng(0)
     designs = rng.uniform(-1, 1, (60, 2))
@@ -51,7 +36,7 @@ def data() -> SimpleNamespace:
     designs[25:, 0] = 0.5 * designs[25:, 0] + 0.5
     return SimpleNamespace(
         designs=designs,
-        reader=ArrayReader(fields_of(designs)),
+        reader=array_reader(fields_of(designs)),
         fitted=np.arange(25),
         added=np.arange(25, 45),
         unseen=np.arange(45, 60),
@@ -93,12 +78,12 @@ def test_extended_pod_keeps_its_modes_and_reproduces_the_added_fields(
     )
 
 
-def test_designs_in_the_span_of_the_modes_add_none() -> None:
+def test_designs_in_the_span_of_the_modes_add_none(array_reader: Callable[..., Any]) -> None:
     rng = np.random.default_rng(0)
     fields = np.einsum("nr,rtm->ntm", rng.uniform(1, 2, (12, 3)), rng.uniform(1, 2, (3, 5, 40)))
     for values in (fields, fields.astype(np.float32)):
-        pod = TrajectoryPod().fit(ArrayReader(values), np.arange(8))
-        extended, coefficients = pod.extended(ArrayReader(values), np.arange(8, 12))
+        pod = TrajectoryPod().fit(array_reader(values), np.arange(8))
+        extended, coefficients = pod.extended(array_reader(values), np.arange(8, 12))
         assert len(extended.modes_) == len(pod.modes_) == 3
         np.testing.assert_allclose(extended.inverse_transform(coefficients), values[8:], rtol=1e-6)
 
@@ -255,9 +240,11 @@ def test_limits_hold_and_those_of_choices_are_not_met_again(data: SimpleNamespac
         assert error(both, data, data.fitted, model) < 0.01
 
 
-def test_refit_within_little_memory_projects_and_says_so(data: SimpleNamespace) -> None:
+def test_refit_within_little_memory_projects_and_says_so(
+    data: SimpleNamespace, array_reader: Callable[..., Any]
+) -> None:
     wide = np.repeat(data.reader.fields, 20, axis=2)
-    data.reader = ArrayReader(wide)
+    data.reader = array_reader(wide)
     first = fit(data, max_bytes=2**18)
     both = refit(first, data, max_bytes=2**18)
     assert both.report["num_modes"] == first.report["num_modes"]

@@ -132,6 +132,7 @@ def assess(
         "prediction": {},
         "baselines": {name: {} for name in surrogate.baselines.names},
         "baseline_limits_reached": surrogate.baselines.report["limits_reached"],
+        "baselines_not_refitted": surrogate.baselines.report["not_refitted"],
         "champion": surrogate.champion,
         "peaks": {},
         "worst": {},

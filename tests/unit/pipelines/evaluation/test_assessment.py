@@ -56,7 +56,9 @@ def assessed(true, tmp_path, monkeypatch):
 
         surrogate = SimpleNamespace(
             models=("vae", "pod_rbf"),
-            baselines=SimpleNamespace(names=("pod_rbf",), report={"limits_reached": []}),
+            baselines=SimpleNamespace(
+                names=("pod_rbf",), report={"limits_reached": [], "not_refitted": []}
+            ),
             champion="pod_rbf",
             predict_inputs=predict_inputs,
             with_baselines={
