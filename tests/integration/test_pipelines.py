@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from simulgen_pipeline import Surrogate
 
@@ -246,6 +248,35 @@ def test_pictures_are_designs_too(project: Project, tmp_path: Path, kind: str) -
         rounding = 1e-6 * np.abs(expected.fields).max()
         np.testing.assert_allclose(file["fields"][:], expected.fields, rtol=1e-5, atol=rounding)
         assert file["design_ids"].asstr()[0] == "new_0000"
+
+
+@pytest.mark.parametrize("reduction", ["pod", "none"])
+def test_static_fields_of_pictures_train_with_the_encoder_s_posterior(
+    tmp_path: Path, reduction: str
+) -> None:
+    rng = np.random.default_rng(0)
+    # Pictures of 16 x 16, and what diffuses from them.
+    levels = np.kron(rng.random((40, 2, 2)), np.ones((8, 8)))
+    fields = gaussian_filter(levels, (0, 2, 2)).reshape(40, 1, 256).astype(np.float32)
+    with h5py.File(tmp_path / "static.h5", "w") as file:
+        file["fields"] = fields
+    (tmp_path / "pictures").mkdir()
+    for i, picture in enumerate(levels):
+        Image.fromarray((255 * picture).astype(np.uint8)).save(tmp_path / f"pictures/{i}.png")
+    static = Project(tmp_path / "project")
+    options = (
+        f"simulations={tmp_path / 'static.h5'},designs={tmp_path / 'pictures'},"
+        f"data.image_size=16,vae.reduction={reduction},plots=off,"
+        "vae.training.num_epochs=40,conditioner.training.num_epochs=150"
+    )
+    static.kedro("run", "--pipelines=full_vae", "--env=smoke", f"--params={options}")
+    surrogate = Surrogate.load(static.newest("data/06_models/surrogate"))
+    assert surrogate.vae.design_posterior is None
+    mean = fields.mean(axis=0)
+    distances = np.linalg.norm(fields - mean, axis=(1, 2)) / np.linalg.norm(fields, axis=(1, 2))
+    metrics = static.json("data/08_reporting/metrics.json")
+    for part in ("reconstruction", "prediction"):
+        assert metrics[part]["test"]["relative_l2_mean"] < 0.5 * distances.mean()
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,9 @@ from .world import World, join_world
 LOG_MARK = "simulgen"
 ERROR_FILE = "error-{rank}.txt"
 LEADER, MEMBER = "leader", "member"
-# Latents that vary less than this over the training designs are not resolved any further.
-SMALLEST_SPREAD = 1e-3
+# Latents that vary less over the training designs than this share of what varies most are not
+# resolved any further: static fields of few POD modes leave most latents without a meaning.
+SMALLEST_SPREAD = 0.05
 # Seconds between two looks at the launcher.
 WATCH_INTERVAL = 1.0
 
@@ -84,7 +85,8 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
             conditioner.base.load_state_dict(part_of_arrays(arrays, "design_posterior"))
         with torch.no_grad():
             relative = vae.decoder.relative(_latents(arrays)).flat()
-        spread = relative[list(job.split.train)].std(dim=0).clamp_min(SMALLEST_SPREAD)
+        spread = relative[list(job.split.train)].std(dim=0)
+        spread = spread.clamp_min(SMALLEST_SPREAD * float(spread.max()) or 1.0)
         alone = FieldFit("mse", True, job.config.latent_weight, tune_decoder=False)
         make = partial(
             ConditionerObjective,
