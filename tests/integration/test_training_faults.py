@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,9 +16,8 @@ from simulgen_pipeline.training.errors import DISK_REMEDY, TIMEOUT_REMEDY, Train
 from simulgen_pipeline.training.launch import is_running
 
 from .test_training_machines import workers_in
-from .test_training_processes import equal_weights, train, wait_for
+from .test_training_processes import equal_weights, train, undisturbed, wait_for
 
-SHORT: dict[str, Any] = {"training": {"num_epochs": 6, "batch_size": 5}, "encoder_epochs": 0.2}
 # A worker to which something happens before one of the first stage's epochs (0 to 5).
 FAULTY_WORKER = """
 import os, signal, sys, time
@@ -47,7 +45,7 @@ def disturbed(
     script, plain = tmp_path / "faulty_worker.py", launch.torchrun_command
     script.write_text(FAULTY_WORKER)
 
-    def run(fault: str, before: int, num_processes: int = 2, **engine: Any) -> None:
+    def run(fault: str, before: int, num_processes: int = 1, **engine: Any) -> None:
         def faulty(*arguments: Any) -> list[str]:
             command = plain(*arguments)
             place = command.index("simulgen_pipeline.training.worker")
@@ -56,56 +54,80 @@ def disturbed(
 
         with monkeypatch.context() as patched:
             patched.setattr(launch, "torchrun_command", faulty)
-            train(prepared, prepared.work, SHORT, num_processes=num_processes, **engine)
+            train(prepared, prepared.work, num_processes=num_processes, **engine)
 
     return run
 
 
 @contextmanager
 def nothing_left(work: Path) -> Iterator[None]:
-    """Afterwards there is no process of the training, no lock, no unfinished file."""
+    """Afterwards there is no process of the training, and no lock."""
     yield
     wait_for(lambda: not workers_in(work), 1.0)
     (folder,) = work.iterdir()
     assert not is_running(folder)
-    assert not list(folder.glob("*.tmp"))
-
-
-def checkpoints(work: Path) -> list[Path]:
-    return sorted(work.glob("*/stage-0-*.pt"))
 
 
 def test_a_process_of_two_that_is_killed_or_hangs(
     prepared: Any,
     disturbed: Callable[..., None],
+    known: dict[int, Any],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A stopped process ends by no other signal than SIGKILL."""
     killed = "if world.rank == 1: os.kill(os.getpid(), signal.SIGKILL)"
     with (
         nothing_left(prepared.work),
-        pytest.raises(TrainingError, match="^Training process 1 was killed from outside"),
+        pytest.raises(TrainingError, match=r"^Training process 1 was killed from outside"),
     ):
-        disturbed(killed, before=2)
+        disturbed(killed, before=2, num_processes=2)
     monkeypatch.setattr(launch, "GRACE", 1.0)
-    stopped = "if world.rank == 1: os.kill(os.getpid(), signal.SIGSTOP)"
+    stopped = "if world.rank == 1: os.kill(os.getpid(), signal.SIGSTOP)"  # SIGTERM does not end it
     with (
         nothing_left(prepared.work),
         pytest.raises(TrainingError, match="process 0: No answer from process 1 within") as error,
     ):
-        disturbed(stopped, before=4, timeout=5)
+        disturbed(stopped, before=4, num_processes=2, timeout=5)
     assert TIMEOUT_REMEDY in str(error.value)
-    assert "Its epoch" not in str(error.value)
+    assert "It happened in vae decoder, epoch 5." in str(error.value)
     with caplog.at_level("INFO"):
-        resumed, _ = train(prepared, prepared.work, SHORT, num_processes=2)
+        resumed, _ = train(prepared, prepared.work, num_processes=2)
     assert "resumed from the checkpoint after epoch 4" in caplog.text
-    undisturbed, _ = train(prepared, prepared.work / "undisturbed", SHORT, num_processes=2)
-    assert equal_weights(resumed, undisturbed)
+    assert equal_weights(resumed, undisturbed(prepared, known, num_processes=2))
 
 
-def test_signals_a_full_disk_and_damaged_checkpoints(
-    prepared: Any, disturbed: Callable[..., None], caplog: pytest.LogCaptureFixture
+def test_signals_to_the_launcher_then_a_full_disk_then_a_damaged_checkpoint(
+    prepared: Any,
+    disturbed: Callable[..., None],
+    known: dict[int, Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """One after the other, to one training, which is at an epoch for the first time each time."""
-    undisturbed, _ = train(prepared, prepared.work / "undisturbed", SHORT)
+    """Ctrl-C is sent to torchrun as well by a terminal, but not to the workers."""
+    with nothing_left(prepared.work), pytest.raises(SystemExit) as left:
+        disturbed("os.kill(launcher, signal.SIGTERM); time.sleep(60)", before=2)
+    assert left.value.code == 128 + signal.SIGTERM
+
+    interrupted = "for p in (launcher, os.getppid()): os.kill(p, signal.SIGINT)\ntime.sleep(60)"
+    with nothing_left(prepared.work), pytest.raises(KeyboardInterrupt):
+        disturbed(interrupted, before=3)
+
+    full = "(folder / 'stage-0-00000005.pt.tmp').symlink_to('/dev/full')"
+    with nothing_left(prepared.work), pytest.raises(TrainingError, match="No space left") as error:
+        disturbed(full, before=4)
+    assert DISK_REMEDY in str(error.value)
+    (folder,) = prepared.work.iterdir()
+    assert f"{folder / 'stage-0-00000005.pt'} does not fit on its disk" in str(error.value)
+    assert not list(folder.glob("*.tmp"))
+
+    before, newest = sorted(folder.glob("stage-*"))
+    assert (before.name, newest.name) == ("stage-0-00000003.pt", "stage-0-00000004.pt")
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        resumed, _ = train(prepared, prepared.work, num_processes=1)
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert warning.startswith(f"{newest} is damaged")
+    assert "resumed from the checkpoint after epoch 3" in caplog.text
+    assert equal_weights(resumed, undisturbed(prepared, known, num_processes=1))
