@@ -87,7 +87,7 @@ def test_a_process_of_two_that_is_killed_or_hangs(
         nothing_left(prepared.work),
         pytest.raises(TrainingError, match="process 0: No answer from process 1 within") as error,
     ):
-        disturbed(stopped, before=4, num_processes=2, timeout=5)
+        disturbed(stopped, before=4, num_processes=2, timeout=8)
     assert TIMEOUT_REMEDY in str(error.value)
     assert "It happened in vae decoder, epoch 5." in str(error.value)
     with caplog.at_level("INFO"):

@@ -1,13 +1,17 @@
-"""The command lines of training processes."""
+"""How training processes are started."""
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from simulgen_pipeline.training.launch import torchrun_command
+from simulgen_pipeline.training import launch
+from simulgen_pipeline.training.errors import DISK_REMEDY, TrainingError
+from simulgen_pipeline.training.launch import _write, torchrun_command
 from simulgen_pipeline.training.machines import Meeting
 
 
@@ -39,3 +43,16 @@ def test_several_machines_meet_at_the_rendezvous(leads: bool, role: str) -> None
     assert command[-1] == role
     (conf,) = [a for a in command if a.startswith("--rdzv-conf=")]
     assert "is_host=0" in conf  # the run's process holds the store, whichever agent comes first
+
+
+def test_a_job_that_does_not_fit_on_the_disk_is_told_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(launch, "write_job", fail)
+    job: Any = None
+    with pytest.raises(TrainingError, match="No space left on device") as error:
+        _write(tmp_path, job, {})
+    assert DISK_REMEDY in str(error.value)
