@@ -18,6 +18,12 @@ from simulgen_pipeline.data.scaling import DesignScaler, FieldScaler
 from simulgen_pipeline.data.split import split_designs
 
 
+@pytest.fixture(scope="session")
+def known() -> dict[int, Any]:
+    """VAEs from trainings of `prepared` that nothing happened to, by the number of processes."""
+    return {}
+
+
 @pytest.fixture
 def prepared(pulse: SimpleNamespace, write_pulse: Callable[..., Path], tmp_path: Path) -> Any:
     """The pulse as channels, with all that `fit_vae` needs."""

@@ -48,6 +48,14 @@ def train(prepared: Any, work: Path, config: dict[str, Any] | None = None, **eng
     return vae, history
 
 
+def undisturbed(prepared: Any, known: dict[int, Any], num_processes: int) -> Any:
+    """What comes of a training to which nothing happens."""
+    if num_processes not in known:
+        work = prepared.work.parent / "undisturbed"
+        known[num_processes], _ = train(prepared, work, num_processes=num_processes)
+    return known[num_processes]
+
+
 def test_the_same_seed_gives_the_same_bits_and_another_one_does_not(prepared: Any) -> None:
     first, history = train(prepared, prepared.work / "a")
     second, _ = train(prepared, prepared.work / "b")
@@ -126,6 +134,7 @@ worker.main()
 @pytest.mark.parametrize(("stage", "epoch"), [(0, 3), (0, 6), (1, 1)])
 def test_a_training_killed_by_sigkill_goes_on_to_the_same_bits(
     prepared: Any,
+    known: dict[int, Any],
     stage: int,
     epoch: int,
     monkeypatch: pytest.MonkeyPatch,
@@ -134,7 +143,6 @@ def test_a_training_killed_by_sigkill_goes_on_to_the_same_bits(
 ) -> None:
     from simulgen_pipeline.training import launch
 
-    undisturbed, _ = train(prepared, prepared.work / "undisturbed")
     script = tmp_path / "run_and_die.py"
     script.write_text(RUN_AND_DIE)
     plain = launch.torchrun_command
@@ -148,11 +156,11 @@ def test_a_training_killed_by_sigkill_goes_on_to_the_same_bits(
     with monkeypatch.context() as patched:
         patched.setattr(launch, "torchrun_command", dying)
         with pytest.raises(TrainingError, match="goes on from the last checkpoint"):
-            train(prepared, prepared.work / "killed")
+            train(prepared, prepared.work, num_processes=1)
     with caplog.at_level("INFO"):
-        resumed, history = train(prepared, prepared.work / "killed")
+        resumed, history = train(prepared, prepared.work, num_processes=1)
     assert f"resumed from the checkpoint after epoch {epoch}" in caplog.text
-    assert equal_weights(undisturbed, resumed)
+    assert equal_weights(undisturbed(prepared, known, num_processes=1), resumed)
     assert history["epoch"].tolist() == list(range(1, 10))
 
 

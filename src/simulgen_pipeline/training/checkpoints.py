@@ -6,18 +6,24 @@ with the run's seed, the step and the process, so that a resumed run continues w
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .whole_files import whole_file
+
 logger = logging.getLogger(__name__)
 
 # A damaged newest checkpoint falls back to the one before.
 NUM_KEPT = 2
+# Bytes of the digest of all others at a file's end: torch.load does not notice a changed byte.
+DIGEST_SIZE = hashlib.sha256().digest_size
+# Bytes that are read at once.
+BLOCK_SIZE = 2**20
 
 
 class Checkpoints:
@@ -37,28 +43,47 @@ class Checkpoints:
         Raises:
             OSError: the disk is full or not writable; earlier checkpoints are intact.
         """
-        temporary = self.folder / "checkpoint.tmp"
-        try:
-            with temporary.open("wb") as file:
+        with whole_file(self.folder / f"{self.stage}-{epoch:08d}.pt") as path:
+            with path.open("wb") as file:
                 torch.save(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.folder / f"{self.stage}-{epoch:08d}.pt")
-        finally:
-            temporary.unlink(missing_ok=True)
+            digest = _digest(path, path.stat().st_size)
+            with path.open("ab") as file:
+                file.write(digest)
         for old in self._paths()[NUM_KEPT:]:
             old.unlink()
         self._last = time.monotonic()
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
-        """The newest readable checkpoint, or None."""
-        for path in self._paths():
+        """The newest checkpoint that is whole, or None."""
+        paths = self._paths()
+        for path in paths:
             try:
+                _check(path)
                 content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
                 return content
             except Exception as error:  # a damaged file may raise anything
-                logger.warning("%s is damaged (%s); the one before is used", path, error)
+                then = "its stage starts anew" if path == paths[-1] else "the one before is used"
+                logger.warning("%s is damaged (%s); %s", path, error, then)
         return None
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob(f"{self.stage}-*.pt"), reverse=True)
+
+
+def _check(path: Path) -> None:
+    size = path.stat().st_size - DIGEST_SIZE
+    with path.open("rb") as file:
+        file.seek(max(0, size))
+        expected = file.read()
+    if _digest(path, size) != expected:
+        raise ValueError("it does not have the digest that it was written with")
+
+
+def _digest(path: Path, size: int) -> bytes:
+    """The digest of a file's first bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while size > 0 and (block := file.read(min(size, BLOCK_SIZE))):
+            digest.update(block)
+            size -= len(block)
+    return digest.digest()

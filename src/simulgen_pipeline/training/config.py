@@ -42,6 +42,9 @@ class EngineConfig(_Frozen):
     )
     seed: int = Field(0, ge=0)
     checkpoint_interval: float = Field(20.0, ge=0, description="seconds between checkpoints")
+    timeout: float = Field(
+        600.0, gt=0, description="seconds after which a process that does not answer is given up"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> EngineConfig:

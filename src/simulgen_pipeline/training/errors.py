@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import traceback
 
@@ -14,8 +15,22 @@ MEMORY_REMEDY = (
     "vae.training, conditioner.training or end_to_end.training) takes less too, and starts that "
     "training anew."
 )
-# How torch and operating systems say that memory does not suffice.
+# What to do when a disk is full.
+DISK_REMEDY = (
+    "Free some space (kedro prune --keep=K removes old versions): the same command goes on from "
+    "the last checkpoint."
+)
+# What to do when processes wait for another one in vain.
+TIMEOUT_REMEDY = (
+    "It hangs, or its machine, disk or network does: see what it is doing. The same command goes "
+    "on from the last checkpoint. If it is only slow, raise training.timeout."
+)
+# How torch, NumPy and operating systems say that memory does not suffice.
 _MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate", "cannot allocate")
+# How safetensors, which has an error of its own, says that a disk is full.
+_DISK_WORDS = ("no space left on device", "disk quota exceeded")
+# How gloo, the store of a process group, and NCCL's watchdog say that they waited in vain.
+_TIMEOUT_WORDS = ("timed out", "timeout")
 
 
 class TrainingError(RuntimeError):
@@ -30,10 +45,25 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError | OSError) and any(w in message for w in _MEMORY_WORDS)
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error is about a disk, or the part of it that a user may fill."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return any(words in str(error).lower() for words in _DISK_WORDS)
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Whether an error is about another process that did not answer."""
+    message = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in message for words in _TIMEOUT_WORDS)
+
+
 def explain(error: BaseException) -> str:
     """What a process says of the error that ends it: message, place, remedy, machine, traceback."""
     lines = [str(error) or type(error).__name__, *getattr(error, "__notes__", [])]
     if is_out_of_memory(error):
         lines.append(f"Memory did not suffice. {MEMORY_REMEDY}")
+    if is_disk_full(error):
+        lines.append(f"The disk is full. {DISK_REMEDY}")
     trace = "".join(traceback.format_exception(error))
     return "\n".join([*lines, "", f"On {socket.gethostname()}: {trace}"])

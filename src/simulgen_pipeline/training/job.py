@@ -17,6 +17,7 @@ from simulgen_pipeline.models.conditioner import ConditionerArchitecture
 from simulgen_pipeline.models.vae import VaeArchitecture
 
 from .config import ConditionerConfig, EndToEndConfig, EngineConfig, VaeConfig
+from .whole_files import whole_file
 
 # To be raised when the code of training gives other results for the same job.
 RECIPE = 7
@@ -81,7 +82,7 @@ def job_key(job: Job, arrays: Arrays, fields: SimulationFields, num_processes: i
     """A hash of what determines the result: values, arrays, data and the number of processes.
 
     Where files lie, how often checkpoints are written, how data is read, what the backward pass
-    keeps and where machines meet do not count.
+    keeps, where machines meet and how long processes wait for each other do not count.
     """
     values = job.model_dump(mode="json", exclude={"fields", "memory", "log_folder"})
     for name in (
@@ -89,6 +90,7 @@ def job_key(job: Job, arrays: Arrays, fields: SimulationFields, num_processes: i
         "gradient_checkpointing",
         "num_processes",
         "rendezvous",
+        "timeout",
     ):
         del values["engine"][name]
     text = json.dumps([RECIPE, values, fields.fingerprint, num_processes], sort_keys=True)
@@ -101,9 +103,11 @@ def job_key(job: Job, arrays: Arrays, fields: SimulationFields, num_processes: i
 
 def write_job(folder: Path, job: Job, arrays: Arrays) -> None:
     """Lay a job down in a work folder."""
-    (folder / JOB_FILE).write_text(_AnyJob(job=job).model_dump_json(indent=2), encoding="utf-8")
+    with whole_file(folder / JOB_FILE) as path:
+        path.write_text(_AnyJob(job=job).model_dump_json(indent=2), encoding="utf-8")
     contiguous = {name: value.contiguous() for name, value in arrays.items()}
-    save_file(contiguous, folder / ARRAYS_FILE)
+    with whole_file(folder / ARRAYS_FILE) as path:
+        save_file(contiguous, path)
 
 
 def read_job(folder: Path) -> tuple[Job, Arrays]:

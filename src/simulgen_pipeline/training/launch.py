@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -13,22 +12,26 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import pandas as pd
+import psutil
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from simulgen_pipeline.data.fields import open_fields
 
 from .device import choose_num_processes, network_environment, thread_environment
-from .errors import MEMORY_REMEDY, TrainingError
+from .errors import TrainingError, explain
+from .failures import explain_failure
 from .job import HISTORY_FILE, WEIGHTS_FILE, Arrays, Job, job_key, write_job
 from .machines import Meeting, lead
+from .whole_files import UNFINISHED
 from .worker import ERROR_FILE, LEADER, LOG_MARK, MEMBER
 
 logger = logging.getLogger(__name__)
@@ -42,10 +45,6 @@ GRACE = 10.0
 JOIN_TIMEOUT = 300
 # Seconds between two looks at the other machines.
 WATCH_INTERVAL = 1.0
-# How torchrun reports a process that ended by SIGKILL.
-KILLED = re.compile(r"rank\s*: (\d+) \(local_rank: \d+\)\s+exitcode\s*: -9\b")
-# How a process says that it lost another one.
-MISSES_ANOTHER = re.compile(r"connection (closed|reset)|remote process exited", re.IGNORECASE)
 # Lines of unmarked output kept for an error.
 NUM_TAIL_LINES = 30
 
@@ -78,9 +77,10 @@ def train(job: Job, arrays: Arrays, work_folder: Path) -> Trained:
     folder = work_folder / f"{job.name}-{key}"
     with locked(folder, job.name):
         if not (folder / WEIGHTS_FILE).exists():
-            write_job(folder, job, arrays)
-            for old in folder.glob(ERROR_FILE.format(rank="*")):
-                old.unlink()
+            for pattern in (ERROR_FILE.format(rank="*"), f"*{UNFINISHED}"):
+                for old in folder.glob(pattern):
+                    old.unlink()
+            _write(folder, job, arrays)
             if leader is None:
                 run_torchrun(folder, num_processes)
             else:
@@ -89,6 +89,13 @@ def train(job: Job, arrays: Arrays, work_folder: Path) -> Trained:
         else:
             logger.info("%s: taken from %s, where it was trained to the end", job.name, folder)
         return _result(folder)
+
+
+def _write(folder: Path, job: Job, arrays: Arrays) -> None:
+    try:
+        write_job(folder, job, arrays)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(explain(error)) from error
 
 
 @contextmanager
@@ -197,7 +204,7 @@ def run_torchrun(folder: Path, num_processes: int, meeting: Meeting | None = Non
     if meeting is not None:
         environment |= network_environment(meeting.address)
     tail: deque[str] = deque(maxlen=NUM_TAIL_LINES)
-    reports: deque[str] = deque(["none"], maxlen=1)
+    reports: deque[str] = deque(maxlen=1)
     with subprocess.Popen(
         torchrun_command(folder, num_processes, meeting),
         stdout=subprocess.PIPE,
@@ -207,7 +214,7 @@ def run_torchrun(folder: Path, num_processes: int, meeting: Meeting | None = Non
         env=environment | os.environ,
     ) as process:
         try:
-            with _sigterm_as_exit(), _watched(process, meeting):
+            with _sigterm_as_exit(), _watched(process, folder, meeting):
                 assert process.stdout is not None
                 for line in process.stdout:
                     _relay(line.rstrip("\n"), tail, reports)
@@ -216,24 +223,32 @@ def run_torchrun(folder: Path, num_processes: int, meeting: Meeting | None = Non
             _stop(process)
             raise
     if code != 0:
-        raise TrainingError(_explain(folder, code, tail, reports[-1]))
+        report = reports[-1] if reports else None
+        raise TrainingError(explain_failure(folder, code, "\n".join(tail), report))
 
 
 @contextmanager
-def _watched(process: subprocess.Popen[str], meeting: Meeting | None) -> Iterator[None]:
-    """Stop torchrun when the other machines cannot go on, and raise what they said."""
-    if meeting is None:
-        yield
-        return
+def _watched(
+    process: subprocess.Popen[str], folder: Path, meeting: Meeting | None
+) -> Iterator[None]:
+    """Stop torchrun when it does not end after a failure, or when other machines cannot go on.
+
+    A process that hangs may not end when torchrun tells it to. What other machines said is raised.
+    """
     ended, troubles = threading.Event(), list[TrainingError]()
 
     def watch() -> None:
         while not ended.wait(WATCH_INTERVAL):
             try:
-                meeting.check()
+                if meeting is not None:
+                    meeting.check()
             except TrainingError as error:
                 troubles.append(error)
                 _stop(process)
+                return
+            if any(folder.glob(ERROR_FILE.format(rank="*"))):
+                if not ended.wait(GRACE):
+                    _stop(process)
                 return
 
     watcher = threading.Thread(target=watch, daemon=True)
@@ -259,41 +274,21 @@ def _relay(line: str, tail: deque[str], reports: deque[str]) -> None:
         logger.debug("%s", line)
 
 
-def _explain(folder: Path, code: int, tail: deque[str], report: str) -> str:
-    """What went wrong, from the process that failed first.
-
-    Args:
-        code: torchrun's exit code.
-        tail: its last output.
-        report: the last that the training logged, which names its epoch.
-    """
-    errors = sorted(folder.glob(ERROR_FILE.format(rank="*")), key=lambda p: p.stat().st_mtime)
-    told = [(path.stem.rpartition("-")[2], path.read_text(encoding="utf-8")) for path in errors]
-    # Who misses another process is not who failed first.
-    told.sort(key=lambda error: MISSES_ANOTHER.search(error[1]) is not None)
-    output = "\n".join(tail)
-    killed = KILLED.search(output)
-    if killed is not None and (not told or MISSES_ANOTHER.search(told[0][1])):
-        return (
-            f"Training process {killed[1]} was killed from outside, most likely by the operating "
-            f"system for want of memory. Its last report: {report}. {MEMORY_REMEDY}"
-        )
-    if told:
-        return f"Training failed on process {told[0][0]}: {told[0][1]}"
-    return (
-        f"A training process ended without a word (torchrun's exit code {code}). The same command "
-        f"goes on from the last checkpoint. Its last report: {report}. Its last output:\n{output}"
-    )
-
-
 def _stop(process: subprocess.Popen[str]) -> None:
-    """End torchrun, which ends its workers."""
+    """End torchrun, which ends its workers; kill what does not end."""
+    try:
+        workers = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        workers = []
     process.terminate()
     try:
         process.wait(GRACE)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    for worker in workers:
+        with suppress(psutil.NoSuchProcess):
+            worker.kill()
 
 
 @contextmanager

@@ -139,9 +139,9 @@ class Trainer:
         return self.state.history
 
     def _is_astray(self, row: Row) -> bool:
-        usual = [earlier["gradient_norm"] for earlier in self.state.history]
-        usual = [norm for norm in usual if not np.isnan(norm)]
-        return bool(usual) and row["gradient_norm"] > ASTRAY * float(np.median(usual))
+        norms = np.array([earlier["gradient_norm"] for earlier in self.state.history])
+        usual = norms[~np.isnan(norms)]
+        return bool(usual.size) and row["gradient_norm"] > ASTRAY * float(np.median(usual))
 
     def _go_back(self) -> None:
         """Return to the best weights, and go on from there at half the learning rate.

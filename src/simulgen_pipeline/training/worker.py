@@ -33,7 +33,7 @@ from simulgen_pipeline.models.vae import HierarchicalVae, Latents
 from .checkpoints import Checkpoints
 from .config import OptimisationConfig
 from .data import TrainingData
-from .errors import explain
+from .errors import TIMEOUT_REMEDY, explain, is_timeout
 from .job import (
     HISTORY_FILE,
     WEIGHTS_FILE,
@@ -53,7 +53,10 @@ from .objectives import (
 )
 from .picture import View
 from .progress import Progress
-from .world import World, join_world
+from .whole_files import whole_file
+from .world import World, find_world, joined
+
+logger = logging.getLogger(__name__)
 
 # Marks a worker's log lines for the launcher: MARK|LEVEL|message.
 LOG_MARK = "simulgen"
@@ -64,6 +67,9 @@ LEADER, MEMBER = "leader", "member"
 SMALLEST_SPREAD = 0.05
 # Seconds between two looks at the launcher.
 WATCH_INTERVAL = 1.0
+# Seconds that processes which waited in vain give each other to say so: the first that ends lets
+# torchrun end all.
+LAST_WORDS = 1.0
 
 
 class Stage(NamedTuple):
@@ -147,9 +153,8 @@ def _latents(arrays: Arrays) -> Latents:
     return Latents(arrays["main"], arrays["hierarchical"])
 
 
-def run_job(folder: Path, world: World) -> None:
-    """Train what a work folder asks for, and leave weights and history there."""
-    job, arrays = read_job(folder)
+def run_job(folder: Path, job: Job, arrays: Arrays, world: World) -> None:
+    """Train what a job asks for, and leave weights and history in its work folder."""
     latents = None if isinstance(job, VaeJob) else _latents(arrays)
     data = TrainingData(
         open_fields(job.fields),
@@ -182,14 +187,15 @@ def run_job(folder: Path, world: World) -> None:
         history += [{**row, "epoch": len(history) + 1 + i} for i, row in enumerate(rows)]
     progress.close()
     if world.is_main:
-        (folder / HISTORY_FILE).write_text(json.dumps(history), encoding="utf-8")
+        with whole_file(folder / HISTORY_FILE) as path:
+            path.write_text(json.dumps(history), encoding="utf-8")
         weights = {
             f"{name}.{key}": value.cpu().contiguous()
             for name, module in modules.items()
             for key, value in module.state_dict().items()
         }
-        save_file(weights, folder / f"{WEIGHTS_FILE}.tmp")
-        os.replace(folder / f"{WEIGHTS_FILE}.tmp", folder / WEIGHTS_FILE)
+        with whole_file(folder / WEIGHTS_FILE) as path:
+            save_file(weights, path)
 
 
 def _watch(*ancestors: int) -> None:
@@ -202,23 +208,44 @@ def _watch(*ancestors: int) -> None:
         os._exit(1)
 
 
+def report(folder: Path, world: World, error: BaseException) -> None:
+    """Leave word of the error that ends this process."""
+    paths = [folder / ERROR_FILE.format(rank=rank) for rank in range(world.size)]
+    text = explain(error)
+    _leave_word(paths[world.rank], text)
+    if is_timeout(error):
+        time.sleep(LAST_WORDS)
+        silent = [str(rank) for rank, path in enumerate(paths) if not path.exists()]
+        who = f"process {', '.join(silent)}" if silent else "another process"
+        said = f"No answer from {who} within training.timeout. {TIMEOUT_REMEDY}"
+        _leave_word(paths[world.rank], f"{said}\n{text}")
+
+
+def _leave_word(path: Path, text: str) -> None:
+    try:
+        with whole_file(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError:  # the disk may be full
+        logger.error("%s", " ".join(text.partition("\n\n")[0].split()))
+
+
 def main() -> None:
     """Entry point under torchrun."""
     folder, launcher, leads = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == LEADER
     threading.Thread(target=_watch, args=(launcher, os.getppid()), daemon=True).start()
-    with join_world(leads) as world:
-        logging.basicConfig(
-            stream=sys.stdout,
-            level=logging.INFO if world.is_main else logging.WARNING,
-            format=f"{LOG_MARK}|%(levelname)s|%(message)s",
-        )
-        try:
-            run_job(folder, world)
-        except BaseException as error:
-            (folder / ERROR_FILE.format(rank=world.rank)).write_text(
-                explain(error), encoding="utf-8"
-            )
-            raise
+    world = find_world(leads)
+    logging.basicConfig(
+        stream=sys.stdout,
+        level=logging.INFO if world.is_main else logging.ERROR,  # one speaks for all
+        format=f"{LOG_MARK}|%(levelname)s|%(message)s",
+    )
+    try:
+        job, arrays = read_job(folder)
+        with joined(world, job.engine.timeout):
+            run_job(folder, job, arrays, world)
+    except BaseException as error:
+        report(folder, world, error)
+        raise
 
 
 if __name__ == "__main__":

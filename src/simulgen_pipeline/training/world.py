@@ -15,9 +15,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from .device import choose_backend, choose_device
 
-# A process that does not answer for so long is taken for dead.
-TIMEOUT = timedelta(minutes=30)
-
 
 @dataclass(frozen=True)
 class World:
@@ -45,20 +42,31 @@ class World:
         return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
 
 
-@contextmanager
-def join_world(leads: bool) -> Iterator[World]:
-    """Join the process group that torchrun describes in the environment.
+def find_world(leads: bool) -> World:
+    """The world that torchrun describes in the environment.
 
     Args:
         leads: whether this machine is the one that a run was started on.
     """
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     local_rank = int(os.environ["LOCAL_RANK"])
-    device = choose_device(local_rank)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    dist.init_process_group(choose_backend(device), timeout=TIMEOUT)
-    try:
-        yield World(rank, size, device, is_main=leads and local_rank == 0)
-    finally:
-        dist.destroy_process_group()
+    return World(rank, size, choose_device(local_rank), is_main=leads and local_rank == 0)
+
+
+@contextmanager
+def joined(world: World, timeout: float) -> Iterator[None]:
+    """Be able to speak with the other processes.
+
+    A process that fails does not take leave of the others, which might hang.
+
+    Args:
+        timeout: how long to wait for each other [s], to begin with and in each reduction. Gloo
+            then raises an error in every process that waits. NCCL does not: its watchdog, which
+            looks about once a minute, says so and aborts the process.
+    """
+    if world.device.type == "cuda":
+        torch.cuda.set_device(world.device)
+    backend = choose_backend(world.device)
+    dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+    yield
+    dist.destroy_process_group()

@@ -1,6 +1,7 @@
 """Checkpoints of a training in progress: complete or absent."""
 
 import logging
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,15 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
+def flip_a_bit_of_a_weight(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    weight = struct.pack("<f", 2.0)
+    content[content.index(10 * weight) + 2] ^= 1
+    path.write_bytes(content)
+    found = torch.load(path, weights_only=True)  # does not notice
+    assert not torch.equal(found["weights"]["a"], torch.full((40, 40), 2.0))
+
+
 def zero(path: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
 
@@ -80,7 +90,9 @@ def fill_with_text(path: Path) -> None:
     path.write_text("this is not a checkpoint\n" * 10)
 
 
-@pytest.mark.parametrize("damage", [halve, lose_the_end, empty, zero, fill_with_text])
+@pytest.mark.parametrize(
+    "damage", [halve, lose_the_end, flip_a_bit_of_a_weight, empty, zero, fill_with_text]
+)
 def test_a_damaged_newest_checkpoint_falls_back_with_a_warning(
     checkpoints: Checkpoints,
     tmp_path: Path,
@@ -95,6 +107,18 @@ def test_a_damaged_newest_checkpoint_falls_back_with_a_warning(
     assert record.levelno == logging.WARNING
     assert str(tmp_path / "vae-00000002.pt") in record.getMessage()
     assert "damaged" in record.getMessage()
+    assert "the one before is used" in record.getMessage()
+
+
+def test_no_changed_byte_goes_unnoticed(checkpoints: Checkpoints, tmp_path: Path) -> None:
+    checkpoints.save(1, {"epoch": 1})
+    path = tmp_path / "vae-00000001.pt"
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        assert checkpoints.load(CPU) is None
+    path.write_bytes(whole)
+    assert checkpoints.load(CPU) == {"epoch": 1}
 
 
 def test_when_all_are_damaged_training_starts_anew(
@@ -104,7 +128,8 @@ def test_when_all_are_damaged_training_starts_anew(
         checkpoints.save(epoch, content(epoch))
         empty(tmp_path / f"vae-{epoch:08d}.pt")
     assert checkpoints.load(CPU) is None
-    assert len(caplog.records) == 2
+    said = [record.getMessage().rpartition("; ")[2] for record in caplog.records]
+    assert said == ["the one before is used", "its stage starts anew"]
 
 
 def test_a_damaged_checkpoint_is_replaced_in_time(checkpoints: Checkpoints, tmp_path: Path) -> None:
@@ -118,9 +143,9 @@ def test_a_damaged_checkpoint_is_replaced_in_time(checkpoints: Checkpoints, tmp_
 def test_a_checkpoint_of_other_things_than_plain_values_does_not_run(
     checkpoints: Checkpoints, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    torch.save({"weights": Path("/")}, tmp_path / "vae-00000001.pt")
+    checkpoints.save(1, {"weights": Path("/")})
     assert checkpoints.load(CPU) is None
-    assert "damaged" in caplog.text
+    assert "weights_only" in caplog.text
 
 
 def test_the_stages_of_a_training_do_not_disturb_one_another(tmp_path: Path) -> None:
@@ -150,7 +175,7 @@ def test_a_failure_leaves_complete_files_only(
         if moment == "while it is written":
             patch.setattr("simulgen_pipeline.training.checkpoints.torch.save", write_half)
         else:
-            patch.setattr("simulgen_pipeline.training.checkpoints.os.replace", fail)
+            patch.setattr("simulgen_pipeline.training.whole_files.os.replace", fail)
         with pytest.raises(OSError, match="No space"):
             checkpoints.save(2, content(2))
     assert names(tmp_path) == ["vae-00000001.pt"]
@@ -163,7 +188,7 @@ def test_an_unfinished_file_of_a_killed_process_is_not_taken_for_a_checkpoint(
     checkpoints: Checkpoints, tmp_path: Path
 ) -> None:
     checkpoints.save(1, content(1))
-    (tmp_path / "checkpoint.tmp").write_bytes(b"half of it")
+    (tmp_path / "vae-00000002.pt.tmp").write_bytes(b"half of it")
     assert newest_epoch(checkpoints) == 1
     checkpoints.save(2, content(2))
     assert names(tmp_path) == ["vae-00000001.pt", "vae-00000002.pt"]

@@ -140,6 +140,7 @@ def test_impossible_or_unknown_values_are_refused_by_name(
         ({"num_nodes": 2, "rendezvous": "node1"}, "must be HOST:PORT .* got 'node1'"),
         ({"seed": -1}, "seed"),
         ({"checkpoint_interval": -1}, "checkpoint_interval"),
+        ({"timeout": 0}, "timeout"),
         ({"gpus": 2}, "gpus"),
     ],
     ids=str,

@@ -7,8 +7,17 @@ import socket
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
+from torch.distributed import DistStoreError
 
-from simulgen_pipeline.training.errors import MEMORY_REMEDY, explain, is_out_of_memory
+from simulgen_pipeline.training.errors import (
+    DISK_REMEDY,
+    MEMORY_REMEDY,
+    explain,
+    is_disk_full,
+    is_out_of_memory,
+    is_timeout,
+)
 
 TOO_MUCH = 2**50
 
@@ -51,6 +60,34 @@ def test_want_of_memory_is_recognised_and_its_remedy_told(error: BaseException) 
 def test_other_errors_are_not_taken_for_want_of_memory(error: BaseException) -> None:
     assert not is_out_of_memory(error)
     assert MEMORY_REMEDY not in explain(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)),
+        SafetensorError("I/O error: No space left on device (os error 28)"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_full_disk_is_recognised_and_its_remedy_told(error: Exception) -> None:
+    assert is_disk_full(error)
+    assert DISK_REMEDY in explain(error)
+    assert not is_disk_full(OSError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
+@pytest.mark.parametrize(
+    ("error", "waited"),
+    [
+        (RuntimeError("Timed out waiting 3000ms for recv operation to complete"), True),
+        (DistStoreError("wait timeout after 3000ms, keys: /default_pg/0"), True),
+        (RuntimeError("Connection closed by peer"), False),
+        (OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)), False),  # a disk's, not a process'
+    ],
+)
+def test_a_process_that_waited_in_vain_is_recognised(error: Exception, waited: bool) -> None:
+    assert is_timeout(error) == waited
 
 
 def test_an_error_is_explained_with_its_place_machine_and_traceback() -> None:

@@ -216,6 +216,7 @@ def test_the_key_changes_with_the_data_and_the_processes(
         ("memory", "lazy"),
         ("engine.checkpoint_interval", 1.0),
         ("engine.gradient_checkpointing", True),  # gives the same bits
+        ("engine.timeout", 5.0),
         ("engine.num_processes", 1),  # the number that runs is given, whoever chose it
     ],
 )

@@ -116,6 +116,25 @@ def test_a_training_that_went_back_is_resumed_to_the_same_bits(
     assert resumed.state.rate_scale == 0.5
 
 
+def test_a_training_whose_checkpoints_are_all_damaged_starts_anew_to_the_same_bits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = trainer_of(tmp_path, Valley((0.5, 0.55)))
+    whole.run()
+    damaged = sorted(tmp_path.glob("*.pt"), reverse=True)
+    for path in damaged:
+        path.write_bytes(path.read_bytes()[:-1])
+    again = trainer_of(tmp_path, Valley((0.5, 0.55)))
+    again.run()
+    newest, oldest = [r.getMessage() for r in caplog.records if "is damaged" in r.getMessage()]
+    assert newest.startswith(str(damaged[0]))
+    assert newest.endswith("the one before is used")
+    assert oldest.startswith(str(damaged[1]))
+    assert oldest.endswith("its stage starts anew")
+    assert len(again.state.history) == NUM_EPOCHS
+    assert torch.equal(again.objective.place, whole.objective.place)
+
+
 def test_processes_that_see_different_checkpoints_do_not_train(tmp_path: Path) -> None:
     trainer_of(tmp_path, Valley((2.0, 2.0))).run()
     one_of_two = trainer_of(tmp_path, Valley((2.0, 2.0)))

@@ -109,11 +109,11 @@ def train_and_assess(
 def determined_by(fields: SimulationFields, design_table: pd.DataFrame, settings: Settings) -> str:
     """All that determines a result of `train_and_assess` beside the split, as text.
 
-    As for a training's own folder, how often checkpoints are written, how data is read and where
-    machines meet do not count.
+    As for a training's own folder, how often checkpoints are written, how data is read, where
+    machines meet and how long processes wait for each other do not count.
     """
     values = settings.model_dump(mode="json", exclude={"data": {"memory", "split"}})
-    for name in ("checkpoint_interval", "rendezvous"):
+    for name in ("checkpoint_interval", "rendezvous", "timeout"):
         del values["training"][name]
     values["training"]["num_processes"] = choose_num_processes(settings.training.num_processes)
     identity = [RECIPE, fields.fingerprint, design_fingerprint(design_table), values]

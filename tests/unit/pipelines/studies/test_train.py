@@ -35,7 +35,7 @@ def settings(**changed: Any) -> Settings:
     [
         {"data": {"memory": "lazy"}},
         {"data": {"split": {"seed": 7}}},  # a study has splits of its own
-        {"training": {"checkpoint_interval": 1, "num_processes": 1}},
+        {"training": {"checkpoint_interval": 1, "timeout": 5, "num_processes": 1}},
     ],
 )
 def test_how_it_is_computed_does_not_count(

@@ -1,0 +1,37 @@
+"""Files of a work folder, which are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import is_disk_full
+
+# Of a file that is being written; what a killed process leaves has it too.
+UNFINISHED = ".tmp"
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Another path to write to, which is given its name when the block ends well.
+
+    Raises:
+        OSError, or what the block raises: with a note about the disk if that is full. What was
+            there under the name before stays.
+    """
+    temporary = path.with_name(path.name + UNFINISHED)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except Exception as error:
+        if is_disk_full(error):
+            free = shutil.disk_usage(path.parent).free / 2**20
+            error.add_note(f"{path} does not fit on its disk, which has {free:.0f} MiB left.")
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,133 @@
+"""Trainings that are disturbed: told clearly, no process left, the same bits in the end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulgen_pipeline.training import launch
+from simulgen_pipeline.training.errors import DISK_REMEDY, TIMEOUT_REMEDY, TrainingError
+from simulgen_pipeline.training.launch import is_running
+
+from .test_training_machines import workers_in
+from .test_training_processes import equal_weights, train, undisturbed, wait_for
+
+# A worker to which something happens before one of the first stage's epochs (0 to 5).
+FAULTY_WORKER = """
+import os, signal, sys, time
+from simulgen_pipeline.training import loop, worker
+
+fault, before = sys.argv.pop(), int(sys.argv.pop())
+epoch_of = loop.Trainer._epoch
+
+def _epoch(self, epoch):
+    folder, launcher, world = self.checkpoints.folder, int(sys.argv[2]), self.world
+    if epoch == before and self.checkpoints.stage == "stage-0":
+        exec(fault)
+    return epoch_of(self, epoch)
+
+loop.Trainer._epoch = _epoch
+worker.main()
+"""
+
+
+@pytest.fixture
+def disturbed(
+    prepared: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """Trains with a fault, written as Python, before an epoch."""
+    script, plain = tmp_path / "faulty_worker.py", launch.torchrun_command
+    script.write_text(FAULTY_WORKER)
+
+    def run(fault: str, before: int, num_processes: int = 1, **engine: Any) -> None:
+        def faulty(*arguments: Any) -> list[str]:
+            command = plain(*arguments)
+            place = command.index("simulgen_pipeline.training.worker")
+            worker = [str(script), *command[place + 1 :], str(before), fault]
+            return [*command[: place - 1], *worker]  # without -m: a file, not a module
+
+        with monkeypatch.context() as patched:
+            patched.setattr(launch, "torchrun_command", faulty)
+            train(prepared, prepared.work, num_processes=num_processes, **engine)
+
+    return run
+
+
+@contextmanager
+def nothing_left(work: Path) -> Iterator[None]:
+    """Afterwards there is no process of the training, and no lock."""
+    yield
+    wait_for(lambda: not workers_in(work), 1.0)
+    (folder,) = work.iterdir()
+    assert not is_running(folder)
+
+
+def test_a_process_of_two_that_is_killed_or_hangs(
+    prepared: Any,
+    disturbed: Callable[..., None],
+    known: dict[int, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    killed = "if world.rank == 1: os.kill(os.getpid(), signal.SIGKILL)"
+    with (
+        nothing_left(prepared.work),
+        pytest.raises(TrainingError, match=r"^Training process 1 was killed from outside"),
+    ):
+        disturbed(killed, before=2, num_processes=2)
+    monkeypatch.setattr(launch, "GRACE", 1.0)
+    stopped = "if world.rank == 1: os.kill(os.getpid(), signal.SIGSTOP)"  # SIGTERM does not end it
+    with (
+        nothing_left(prepared.work),
+        pytest.raises(TrainingError, match="process 0: No answer from process 1 within") as error,
+    ):
+        disturbed(stopped, before=4, num_processes=2, timeout=8)
+    assert TIMEOUT_REMEDY in str(error.value)
+    assert "It happened in vae decoder, epoch 5." in str(error.value)
+    with caplog.at_level("INFO"):
+        resumed, _ = train(prepared, prepared.work, num_processes=2)
+    assert "resumed from the checkpoint after epoch 4" in caplog.text
+    assert equal_weights(resumed, undisturbed(prepared, known, num_processes=2))
+
+
+def test_signals_to_the_launcher_then_a_full_disk_then_a_damaged_checkpoint(
+    prepared: Any,
+    disturbed: Callable[..., None],
+    known: dict[int, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Ctrl-C is sent to torchrun as well by a terminal, but not to the workers."""
+    with nothing_left(prepared.work), pytest.raises(SystemExit) as left:
+        disturbed("os.kill(launcher, signal.SIGTERM); time.sleep(60)", before=2)
+    assert left.value.code == 128 + signal.SIGTERM
+
+    interrupted = "for p in (launcher, os.getppid()): os.kill(p, signal.SIGINT)\ntime.sleep(60)"
+    with nothing_left(prepared.work), pytest.raises(KeyboardInterrupt):
+        disturbed(interrupted, before=3)
+
+    full = "(folder / 'stage-0-00000005.pt.tmp').symlink_to('/dev/full')"
+    with nothing_left(prepared.work), pytest.raises(TrainingError, match="No space left") as error:
+        disturbed(full, before=4)
+    assert DISK_REMEDY in str(error.value)
+    (folder,) = prepared.work.iterdir()
+    assert f"{folder / 'stage-0-00000005.pt'} does not fit on its disk" in str(error.value)
+    assert not list(folder.glob("*.tmp"))
+
+    before, newest = sorted(folder.glob("stage-*"))
+    assert (before.name, newest.name) == ("stage-0-00000003.pt", "stage-0-00000004.pt")
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        resumed, _ = train(prepared, prepared.work, num_processes=1)
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert warning.startswith(f"{newest} is damaged")
+    assert "resumed from the checkpoint after epoch 3" in caplog.text
+    assert equal_weights(resumed, undisturbed(prepared, known, num_processes=1))
