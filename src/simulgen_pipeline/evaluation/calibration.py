@@ -33,7 +33,7 @@ FEWEST_FOR_LEVEL = 8
 # How far the coverage of active values may be from 90%.
 TOLERANCE = 0.03
 # Share of the score that a rank correlation of 1 is worth.
-WORTH_OF_RANK = 0.1
+WORTH_OF_RANK = 0.3
 # Values of a design that shapes are compared on.
 NUM_VALUES = 2000
 
