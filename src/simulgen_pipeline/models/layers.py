@@ -107,8 +107,16 @@ class Upsample(nn.Module):
         x = self.project(x)
         if x.shape[1] == self.length:
             return x
-        x = F.interpolate(x.transpose(1, 2), size=self.length, mode="linear", align_corners=True)
-        return x.transpose(1, 2)
+        # A product with the matrix of the weights: F.interpolate's backward pass is slow.
+        weights = _interpolation(x.shape[1], self.length).to(x.device)
+        with torch.autocast(x.device.type, enabled=False):
+            return (weights @ x.float()).to(x.dtype)
+
+
+def _interpolation(length: int, longer: int) -> Float[Tensor, "U T"]:
+    """Weights that interpolate linearly from T = `length` steps to U = `longer`, ends to ends."""
+    each_step = torch.eye(length).unsqueeze(0)
+    return F.interpolate(each_step, size=longer, mode="linear", align_corners=True)[0].T
 
 
 class ResidualMlp(nn.Module):

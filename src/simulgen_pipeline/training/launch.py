@@ -26,7 +26,12 @@ from torch import Tensor
 
 from simulgen_pipeline.data.fields import open_fields
 
-from .device import choose_num_processes, network_environment, thread_environment
+from .device import (
+    choose_num_processes,
+    memory_environment,
+    network_environment,
+    thread_environment,
+)
 from .errors import TrainingError, explain
 from .failures import explain_failure
 from .job import HISTORY_FILE, WEIGHTS_FILE, Arrays, Job, job_key, write_job
@@ -200,7 +205,7 @@ def run_torchrun(folder: Path, num_processes: int, meeting: Meeting | None = Non
     Raises:
         TrainingError: a process failed, or another machine did.
     """
-    environment = thread_environment(num_processes)
+    environment = thread_environment(num_processes) | memory_environment()
     if meeting is not None:
         environment |= network_environment(meeting.address)
     tail: deque[str] = deque(maxlen=NUM_TAIL_LINES)

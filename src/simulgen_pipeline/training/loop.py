@@ -87,7 +87,10 @@ class Trainer:
         self.wrapped = world.wrap(self.objective)
         self.parameters = [p for p in self.objective.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            self.parameters, betas=BETAS, weight_decay=optimisation.weight_decay
+            self.parameters,
+            betas=BETAS,
+            weight_decay=optimisation.weight_decay,
+            fused=True,  # one pass over the weights; the default takes a dozen
         )
         self.scaler = torch.amp.GradScaler(
             world.device.type, enabled=self.precision is torch.float16

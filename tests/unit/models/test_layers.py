@@ -148,6 +148,27 @@ def test_upsampling_keeps_a_straight_line() -> None:
     torch.testing.assert_close(y.flatten(), torch.linspace(0, 1, 9))
 
 
+@pytest.mark.parametrize(("length", "longer"), [(1, 2), (4, 7), (13, 25)])
+def test_upsampling_is_linear_interpolation(length: int, longer: int) -> None:
+    layer = Upsample(4, 3, longer)
+    x = torch.randn(2, length, 4, requires_grad=True)
+    projected = layer.project(x).transpose(1, 2)
+    known = F.interpolate(projected, size=longer, mode="linear", align_corners=True)
+    wanted = torch.randn(2, longer, 3)
+    torch.testing.assert_close(layer(x), known.transpose(1, 2))
+    gradients = [torch.autograd.grad((y * wanted).sum(), x) for y in (layer(x), known.mT)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_upsampling_in_bfloat16_rounds_the_result_alone() -> None:
+    layer, x = Upsample(4, 3, 7), torch.randn(2, 4, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        projected, y = layer.project(x), layer(x)
+    known = F.interpolate(projected.float().mT, size=7, mode="linear", align_corners=True)
+    assert y.dtype is torch.bfloat16
+    torch.testing.assert_close(y, known.mT.bfloat16())
+
+
 @pytest.mark.parametrize("filters", [(8,), (8, 8), (8, 6, 10)], ids=str)
 def test_a_residual_mlp_has_its_widths_and_trains_all_parameters(filters: tuple[int, ...]) -> None:
     network = ResidualMlp(2, 5, filters)

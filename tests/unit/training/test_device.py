@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import psutil
@@ -11,6 +15,7 @@ import torch
 from simulgen_pipeline.training.device import (
     FEWEST_ROUGH_CHANNELS,
     choose_precision,
+    memory_environment,
     network_environment,
 )
 
@@ -47,3 +52,23 @@ def test_gloo_takes_the_interface_with_the_address(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(psutil, "net_if_addrs", lambda: interfaces)
     assert network_environment("10.0.0.1") == {"GLOO_SOCKET_IFNAME": "eth0"}
     assert network_environment("10.0.0.2") == {}  # gloo's own choice
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="other C libraries know no such thing"
+)
+def test_memory_that_is_needed_again_is_kept() -> None:
+    code = (
+        "import resource\n"
+        "for _ in range(20): blocks = [b'x' * 8_000_000 for _ in range(6)]; del blocks\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)"
+    )
+
+    def page_faults(environment: dict[str, str]) -> int:
+        command = [sys.executable, "-c", code]
+        answer = subprocess.run(
+            command, env=os.environ | environment, capture_output=True, text=True, check=True
+        )
+        return int(answer.stdout)
+
+    assert page_faults(memory_environment()) < 0.5 * page_faults({})
