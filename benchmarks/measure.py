@@ -18,8 +18,8 @@ from threadpoolctl import threadpool_limits
 
 SAMPLE_INTERVAL = 0.1  # [s] between looks at the memory
 
-# A prediction of one design, and of a batch, is timed so often; the least time counts, for others
-# may use the machine too.
+# A prediction of one design, and of a batch, is timed so often; the least time counts, and only the
+# processor's, for others may use the machine too.
 NUM_REPEATS_OF_ONE, NUM_REPEATS_OF_BATCH = 30, 5
 BATCH_DESIGNS = 100
 
@@ -119,7 +119,7 @@ def family(process: psutil.Process) -> list[psutil.Process]:
 def prediction_seconds(
     predict: Callable[[NDArray[np.int64]], object], rows: NDArray[np.int64]
 ) -> dict[str, float]:
-    """How long a prediction takes on one thread, once there has been one.
+    """Processor time that a prediction takes on one thread, once there has been one.
 
     Args:
         predict: predicts the designs of some rows.
@@ -139,7 +139,7 @@ def _least_seconds(work: Callable[[], Any], num_repeats: int) -> float:
     work()
     seconds = []
     for _ in range(num_repeats):
-        start = time.perf_counter()
+        start = time.process_time()
         work()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     return min(seconds)

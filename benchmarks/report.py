@@ -100,8 +100,8 @@ def page(results: dict[str, Result]) -> str:
         error_table(results),
         "What was set out for:",
         "\n".join(targets(results)),
-        "Time and memory: the longest and the largest over seeds. Predictions are timed on one "
-        "thread, after loading; those of the VAE come with their spread.",
+        "Time and memory: the longest and the largest over seeds. Predictions: "
+        "processor time on one thread, after loading; those of the VAE come with their spread.",
         cost_table(results),
         *(["\n".join(problems(results))] if problems(results) else []),
     ]
