@@ -23,6 +23,7 @@ import numpy as np
 from ezyrb import GPR, POD, RBF, Approximation, Database, ReducedOrderModel
 from numpy.typing import NDArray
 
+from . import measure
 from .data_sets import DATA_SETS, Study
 from .errors import relative_l2
 from .kernels import Folds, ModeProcesses, choose_rbf, process_error
@@ -182,7 +183,7 @@ def compete(study: Study, competitor: Competitor, parts: tuple[str, ...]) -> dic
     Returns:
         `errors` by part: `validation` and `test_by_train` of a fit to the training designs,
         `test` of a fit to `parts`; `fit_seconds` for choices and fit to `parts`;
-        `seconds_per_design` of prediction; `choices`.
+        what `measure.prediction_seconds` says; `choices`.
     """
     rows = study.parts["train"]
     designs, fields = study.designs[rows], study.fields(rows)
@@ -192,8 +193,8 @@ def compete(study: Study, competitor: Competitor, parts: tuple[str, ...]) -> dic
     start = time.perf_counter()
     predict = competitor.fit(designs, fields, choices)
     fitting = time.perf_counter() - start
-    validation, _ = assess(study, "validation", predict)
-    by_train, seconds_per_design = assess(study, "test", predict)
+    validation = assess(study, "validation", predict)
+    by_train = assess(study, "test", predict)
     test = by_train
     if parts != ("train",):
         rows = study.rows(parts)
@@ -201,28 +202,25 @@ def compete(study: Study, competitor: Competitor, parts: tuple[str, ...]) -> dic
         start = time.perf_counter()
         predict = competitor.fit(designs, fields, choices)
         fitting = time.perf_counter() - start
-        test, seconds_per_design = assess(study, "test", predict)
+        test = assess(study, "test", predict)
     return {
         "errors": {"validation": validation, "test_by_train": by_train, "test": test},
         "fit_seconds": choosing + fitting,
-        "seconds_per_design": seconds_per_design,
+        **measure.prediction_seconds(
+            lambda asked: predict(study.designs[asked]), study.parts["test"]
+        ),
         "choices": choices,
     }
 
 
-def assess(study: Study, part: str, predict: Predict) -> tuple[dict[str, float], float]:
-    """Mean and worst error of a part, and the seconds that a prediction takes per design."""
-    errors, seconds, rows = [], 0.0, study.parts[part]
+def assess(study: Study, part: str, predict: Predict) -> dict[str, float]:
+    """Mean and worst error of a part."""
+    errors, rows = [], study.parts[part]
     for start in range(0, len(rows), BLOCK_DESIGNS):
         block = rows[start : start + BLOCK_DESIGNS]
-        designs, true = study.designs[block], study.fields(block)
-        begun = time.perf_counter()
-        predicted = predict(designs)
-        seconds += time.perf_counter() - begun
-        errors.append(relative_l2(true, predicted))
+        errors.append(relative_l2(study.fields(block), predict(study.designs[block])))
     joined = np.concatenate(errors)
-    figures = {"relative_l2_mean": float(joined.mean()), "relative_l2_max": float(joined.max())}
-    return figures, seconds / len(rows)
+    return {"relative_l2_mean": float(joined.mean()), "relative_l2_max": float(joined.max())}
 
 
 def main(arguments: list[str]) -> None:

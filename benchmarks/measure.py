@@ -1,17 +1,27 @@
-"""Runs a command and says how long it took, how much memory it needed, and what it printed when."""
+"""Runs a command and says how long it took, how much memory it needed, and what it printed when;
+times a prediction.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import psutil
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 SAMPLE_INTERVAL = 0.1  # [s] between looks at the memory
+
+# A prediction of one design, and of a batch, is timed so often; the least time counts, and only the
+# processor's, for others may use the machine too.
+NUM_REPEATS_OF_ONE, NUM_REPEATS_OF_BATCH = 30, 5
+BATCH_DESIGNS = 100
 
 
 class Line(NamedTuple):
@@ -104,3 +114,32 @@ def family(process: psutil.Process) -> list[psutil.Process]:
         return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def prediction_seconds(
+    predict: Callable[[NDArray[np.int64]], object], rows: NDArray[np.int64]
+) -> dict[str, float]:
+    """Processor time that a prediction takes on one thread, once there has been one.
+
+    Args:
+        predict: predicts the designs of some rows.
+        rows: of designs to ask for, again where there are not enough.
+
+    Returns:
+        `seconds_of_one` of a design alone, `seconds_per_design` of a batch of 100.
+    """
+    batch = np.resize(rows, BATCH_DESIGNS)
+    with threadpool_limits(1):
+        of_one = _least_seconds(lambda: predict(rows[:1]), NUM_REPEATS_OF_ONE)
+        of_batch = _least_seconds(lambda: predict(batch), NUM_REPEATS_OF_BATCH)
+    return {"seconds_of_one": of_one, "seconds_per_design": of_batch / BATCH_DESIGNS}
+
+
+def _least_seconds(work: Callable[[], Any], num_repeats: int) -> float:
+    work()
+    seconds = []
+    for _ in range(num_repeats):
+        start = time.process_time()
+        work()
+        seconds.append(time.process_time() - start)
+    return min(seconds)

@@ -7,9 +7,11 @@ import os
 import re
 import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from simulgen_pipeline import Surrogate
 from simulgen_pipeline.pipeline_registry import register_pipelines
@@ -20,7 +22,6 @@ from .data_sets import DataSet, Study
 ROOT = Path(__file__).parents[1]
 # What a run does after training; the rest of its time is training from raw data.
 ASSESSMENT = re.compile("fit_baselines|assemble_surrogate|evaluate|draw_.*")
-NUM_TIMED_DESIGNS = 16
 
 
 class Project:
@@ -61,8 +62,8 @@ class Project:
 
         Returns:
             `mode`, `seed`, and either `skipped` or `error` (the reason), or `seconds`,
-            `training_seconds`, `peak_bytes`, `node_seconds`, `seconds_per_design` of the VAE's
-            prediction, and `metrics`.
+            `training_seconds`, `peak_bytes`, `node_seconds`, what `measure.prediction_seconds`
+            says of the VAE, and `metrics`.
         """
         result: dict[str, Any] = {"mode": pipeline, "seed": seed}
         if pipeline not in register_pipelines():
@@ -95,7 +96,7 @@ class Project:
             "training_seconds": measured.seconds - assessing,
             "peak_bytes": measured.peak_bytes,
             "node_seconds": seconds,
-            "seconds_per_design": prediction_seconds(surrogate, Study(folder)),
+            **prediction_seconds(surrogate, Study(folder)),
             "metrics": json.loads(self.newest("data/08_reporting/metrics.json").read_text()),
         }
 
@@ -128,11 +129,12 @@ def last_words(lines: list[measure.Line]) -> str:
     return said[-1] if said else "it said nothing"
 
 
-def prediction_seconds(surrogate: Surrogate, study: Study) -> float:
-    """How long the VAE takes to predict a design, once it has predicted some."""
-    rows = study.parts["test"][:NUM_TIMED_DESIGNS]
-    asked = study.picture_files(rows) if study.has_pictures else study.designs[rows]
-    surrogate.predict(asked)
-    start = time.perf_counter()
-    surrogate.predict(asked)
-    return (time.perf_counter() - start) / len(rows)
+def prediction_seconds(surrogate: Surrogate, study: Study) -> dict[str, float]:
+    """How long the VAE takes to predict, from parameters or from files of pictures."""
+
+    def predict(rows: NDArray[np.int64]) -> object:
+        return surrogate.predict(
+            study.picture_files(rows) if study.has_pictures else study.designs[rows]
+        )
+
+    return measure.prediction_seconds(predict, study.parts["test"])

@@ -24,9 +24,12 @@ from .models.baselines import Baselines
 from .models.trained import TrainedConditioner, TrainedVae
 
 Float = NDArray[np.floating[Any]]
+Float32 = NDArray[np.float32]
 Model = Literal["vae", "pod_rbf", "pod_gpr", "champion"]
 VAE: Final = "vae"
 CHAMPION: Final = "champion"
+# What is decoded at once: few enough time steps that they stay in a core's caches.
+MOST_SNAPSHOTS, MOST_DESIGNS = 256, 64
 
 
 class Prediction(NamedTuple):
@@ -155,30 +158,51 @@ class Surrogate:
         """Predict n designs that the VAE's design scaler has scaled already."""
         model = self._resolve(model)
         if model == VAE:
-            fields, std = self._predict_vae(designs)
-        else:
-            fields, std = self.baselines.predict(designs.features, model)
+            return self._predict_vae(designs)
+        fields, std = self.baselines.predict(designs.features, model)
         return Prediction(
             np.asarray(fields, dtype=np.float32),
             np.asarray(self.factors[model] * std, dtype=np.float32),
         )
 
-    def _predict_vae(self, designs: DesignInputs) -> tuple[Float, Float]:
-        mean, variance = self.members_moments(designs)
-        return mean, self.shape.spread(mean, variance)
+    def _predict_vae(self, designs: DesignInputs) -> Prediction:
+        unit = self.vae.lift.unit
+        shape, factor = self.shape.in_units_of(unit), self.factors[VAE] * unit
+        moments = self._empty_moments(len(designs))
+        for rows in self._fill_moments(designs, *moments):
+            mean, variance = (part[rows] for part in moments)
+            np.multiply(shape.spread(mean, variance), factor, out=variance)
+            mean *= unit
+        return Prediction(*moments)
 
     def members_moments(self, designs: DesignInputs) -> tuple[Float, Float]:
         """Mean and variance (n, T, M) of the fields of the VAE's conditioner's members."""
-        members = [
-            self.conditioner.decode(latents, self.vae)
-            for latents in self.conditioner.latents(designs, self.vae)
-        ]
-        lift = self.vae.representation.inverse_transform
-        mean_channels = np.mean(members, axis=0)
-        mean = lift(mean_channels)
-        centre = lift(np.zeros_like(mean_channels[:1, :1]))
-        squares = [np.square(lift(member - mean_channels) - centre) for member in members]
-        return mean, np.sum(squares, axis=0) / max(1, len(members) - 1)
+        mean, variance = self._empty_moments(len(designs))
+        for _ in self._fill_moments(designs, mean, variance):
+            continue
+        unit = self.vae.lift.unit
+        return unit * mean.astype(np.float64), unit**2 * variance.astype(np.float64)
+
+    def _empty_moments(self, num_designs: int) -> tuple[Float32, Float32]:
+        shape = (num_designs, *self.field_shape)
+        return np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
+
+    def _fill_moments(
+        self, designs: DesignInputs, mean: Float32, variance: Float32
+    ) -> Iterator[slice]:
+        """Mean and variance (n, T, M) of the members in the lift's unit, block by block of rows."""
+        num_times, num_nodes = self.field_shape
+        size = min(MOST_DESIGNS, max(1, MOST_SNAPSHOTS // num_times))
+        for start in range(0, len(designs), size):
+            rows = slice(start, min(start + size, len(designs)))
+            block = designs.take(np.arange(rows.start, rows.stop))
+            channels = self.conditioner.channels(block, self.vae)
+            self.vae.lift.moments(
+                channels.flatten(1, 2),
+                mean[rows].reshape(-1, num_nodes),
+                variance[rows].reshape(-1, num_nodes),
+            )
+            yield rows
 
     def config(self) -> Config:
         return {

@@ -102,11 +102,13 @@ class SimulationFields:
         _, num_times, num_nodes = self.shape
         with self._open() as file:
             dataset = file[self.dataset]
-            values = np.empty((len(rows), num_times, num_nodes), dataset.dtype)
+            is_scaled = "scale" in file
+            offset, scale = (file[name][()] if is_scaled else None for name in ("offset", "scale"))
+            dtype = np.float32 if is_scaled else dataset.dtype
+            values = np.empty((len(rows), num_times, num_nodes), dtype)
             for place, row in enumerate(rows):  # h5py takes ten times as long for a list of rows
-                values[place] = dataset[row, times, nodes]
-            if "scale" in file:
-                values = ((values - file["offset"][()]) / file["scale"][()]).astype(np.float32)
+                field = dataset[row, times, nodes]
+                values[place] = (field - offset) / scale if is_scaled else field
         return values
 
     def blocks(

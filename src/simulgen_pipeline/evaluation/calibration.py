@@ -55,6 +55,11 @@ class SpreadShape(NamedTuple):
     exponent: float = 1.0
     common_size: float | None = None
 
+    def in_units_of(self, unit: float) -> SpreadShape:
+        """The same for fields that are given in some unit."""
+        common = self.common_size
+        return self._replace(common_size=None if common is None else common / unit)
+
     def spread(self, mean: Float, variance: Float) -> Float:
         """Standard deviation (n, T, M), before its calibration by one factor.
 
@@ -63,18 +68,28 @@ class SpreadShape(NamedTuple):
             variance: of the members (n, T, M).
         """
         moments = _Moments.of(mean, variance)
-        return self.of_values(np.square(mean), moments)
+        of_variance, of_square, constant = self._weights(moments)
+        spread = np.square(mean)  # and on in place: memory is what takes time here
+        spread *= of_square
+        spread += np.multiply(moments.variance, of_variance, out=moments.variance)
+        spread += constant
+        return np.sqrt(spread, out=spread)
 
     def of_values(self, squared: Float, moments: _Moments) -> Float:
         """Standard deviations of values (n, ...) with these squared means of the members."""
+        of_variance, of_square, constant = self._weights(moments)
+        return np.asarray(np.sqrt(of_variance * moments.variance + of_square * squared + constant))
+
+    def _weights(self, moments: _Moments) -> tuple[Float, Float, Float]:
+        """A spread's square is the sum of variance, squared mean and 1 with these weights."""
         size, disagreement = moments.size, moments.disagreement
         relative = disagreement / size
         level = (size if self.common_size is None else self.common_size) * relative**self.exponent
-        shared = self.by_magnitude**2 * squared / size**2 + self.everywhere**2
-        pattern = np.sqrt(
-            moments.variance / np.where(disagreement > 0, disagreement, 1.0) ** 2 + shared
+        return (
+            (level / np.where(disagreement > 0, disagreement, 1.0)) ** 2,
+            (level * self.by_magnitude / size) ** 2,
+            (level * self.everywhere) ** 2,
         )
-        return np.asarray(level * pattern)
 
 
 # As the members have it.
@@ -92,7 +107,8 @@ class _Moments(NamedTuple):
 
     @classmethod
     def of(cls, mean: Float, variance: Float) -> _Moments:
-        square = np.mean(np.square(mean), axis=(1, 2), keepdims=True)
+        square = np.array([np.vdot(field, field) / field.size for field in mean], mean.dtype)
+        square = square[:, None, None]
         variance = variance + SMALLEST_SPREAD**2 * square
         disagreement = np.mean(np.sqrt(variance), axis=(1, 2), keepdims=True)
         return cls(np.sqrt(np.where(square > 0, square, 1.0)), disagreement, variance)

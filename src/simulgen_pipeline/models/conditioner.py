@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from jaxtyping import Float, UInt8
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
@@ -80,13 +81,20 @@ class Conditioner(nn.Module):
         pictures: UInt8[Tensor, "B C S S"] | Float[Tensor, "B C S S"] | None = None,
     ) -> list[Posterior]:
         """Each member's posterior for the designs; pictures have levels from 0 to 255."""
+        told = self.told(features, pictures)
+        return [posterior_from(parameters, self.vae_architecture) for parameters in told]
+
+    def told(
+        self,
+        features: Float[Tensor, "B P"],
+        pictures: UInt8[Tensor, "B C S S"] | Float[Tensor, "B C S S"] | None = None,
+    ) -> Float[Tensor, "K B Q"]:
+        """The parameters that `posterior_from` reads, of each member."""
         base = None if self.base is None else self.base(features)
         if self.reader is not None:
             features = self.reader(pictures).float()
-        told = [member(features) for member in self.members]
-        if base is not None:
-            told = [base + addition for addition in told]
-        return [posterior_from(parameters, self.vae_architecture) for parameters in told]
+        told = torch.stack([member(features) for member in self.members])
+        return told if base is None else base + told
 
 
 def _picture_reader(a: ConditionerArchitecture) -> nn.Module | None:

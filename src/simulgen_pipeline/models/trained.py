@@ -6,10 +6,12 @@ K members, Z main latent, L levels, H latent of a level.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -21,7 +23,8 @@ from simulgen_pipeline.data.split import Split
 
 from .conditioner import Conditioner, ConditionerArchitecture
 from .layers import ResidualMlp
-from .vae import Decoder, HierarchicalVae, Latents, VaeArchitecture
+from .lift import Lift
+from .vae import Decoder, HierarchicalVae, Latents, VaeArchitecture, posterior_from
 
 # Designs that pass through a network at a time.
 INFERENCE_BATCH = 64
@@ -77,6 +80,11 @@ class TrainedVae:
         self.training_designs, self.split = training_designs, split
         self.fingerprint, self.design_fingerprint = fingerprint, design_fingerprint
 
+    @cached_property
+    def lift(self) -> Lift:
+        """From members' channels to the moments of their fields, prepared when first used."""
+        return Lift(self.representation)
+
     def encode(self, channels: NDArray[np.float32]) -> LatentArrays:
         """Posterior means of all latents of some designs' channels (n, T, C)."""
         parts = [
@@ -87,7 +95,12 @@ class TrainedVae:
 
     def decode(self, latents: LatentArrays) -> NDArray[np.float32]:
         """Channels (n, T, C) from latents alone."""
-        return _decoded(self.network.decoder, latents)
+        batches = zip(*(_batches(part) for part in latents), strict=True)
+        parts = [
+            self.network.decoder(Latents(*(torch.from_numpy(part) for part in batch)))
+            for batch in batches
+        ]
+        return np.asarray(torch.cat(parts).numpy())
 
     def config(self) -> Config:
         posterior = self.design_posterior
@@ -145,28 +158,26 @@ class TrainedConditioner:
         self.network = network.eval().requires_grad_(False)
         self.decoder = None if decoder is None else decoder.eval().requires_grad_(False)
 
-    def latents(self, designs: DesignInputs, vae: TrainedVae) -> list[LatentArrays]:
-        """Each member's latents of n designs."""
-        parts = []
-        for start in range(0, len(designs), INFERENCE_BATCH):
-            rows = np.arange(start, min(start + INFERENCE_BATCH, len(designs)))
-            parts.append(self._latents(designs.take(rows), vae))
-        return [
-            LatentArrays(*(torch.cat(part).numpy() for part in zip(*member, strict=True)))
-            for member in zip(*parts, strict=True)
-        ]
-
-    def _latents(self, designs: DesignInputs, vae: TrainedVae) -> list[Latents]:
+    @torch.inference_mode()
+    def latents(self, designs: DesignInputs, vae: TrainedVae) -> Latents:
+        """Latents of n designs by each member: (K, n, Z) and (K, n, L - 1, H)."""
         features = torch.from_numpy(designs.features.astype(np.float32))
         pictures = None
         if self.network.reader is not None and designs.pictures is not None:
             pictures = torch.from_numpy(designs.pictures)
-        decoder = vae.network.decoder
-        return [decoder.latents(told.mean()) for told in self.network(features, pictures)]
+        told = self.network.told(features, pictures)  # (K, n, Q)
+        posterior = posterior_from(told.flatten(0, 1), vae.network.architecture)
+        latents = vae.network.decoder.latents(posterior.mean())
+        return Latents(*(part.unflatten(0, told.shape[:2]) for part in latents))
 
-    def decode(self, latents: LatentArrays, vae: TrainedVae) -> NDArray[np.float32]:
-        """Channels (n, T, C) of latents that it told."""
-        return _decoded(self.decoder or vae.network.decoder, latents)
+    @torch.inference_mode()
+    def channels(self, designs: DesignInputs, vae: TrainedVae) -> Float[Tensor, "K n T C"]:
+        """Channels of n designs by each member, all decoded at once."""
+        latents = self.latents(designs, vae)
+        decoder = self.decoder or vae.network.decoder
+        decoded = decoder(Latents(*(part.flatten(0, 1) for part in latents)))
+        members: Tensor = decoded.unflatten(0, latents.main.shape[:2])
+        return members
 
     def config(self) -> Config:
         return {
@@ -193,12 +204,6 @@ class TrainedConditioner:
         decoder = Decoder(vae_architecture)
         _load_weights(decoder, part_of(state, "decoder"))
         return cls(network, decoder)
-
-
-def _decoded(decoder: Decoder, latents: LatentArrays) -> NDArray[np.float32]:
-    batches = zip(*(_batches(part) for part in latents), strict=True)
-    parts = [decoder(Latents(*(torch.from_numpy(part) for part in batch))) for batch in batches]
-    return np.asarray(torch.cat(parts).numpy())
 
 
 def _batches(array: NDArray[Any]) -> list[NDArray[Any]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,11 +28,10 @@ from simulgen_pipeline.models.trained import LatentArrays, TrainedConditioner, T
 from simulgen_pipeline.models.vae import Decoder, HierarchicalVae, VaeArchitecture
 
 from .config import ConditionerConfig, EndToEndConfig, EngineConfig, Loss, VaeConfig
+from .data import Memory
 from .job import Arrays, ConditionerJob, VaeJob, part_of_arrays
 from .launch import train
 from .picture import shown_nodes
-
-Memory = Literal["auto", "preload", "lazy"]
 
 # Widths of the network that gives the VAE's posterior for a design: small, so that latents are
 # smooth in the design (a validation error of 6.7% on a smaller study of the demo's kind, where

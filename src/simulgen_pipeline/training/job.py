@@ -17,6 +17,7 @@ from simulgen_pipeline.models.conditioner import ConditionerArchitecture
 from simulgen_pipeline.models.vae import VaeArchitecture
 
 from .config import ConditionerConfig, EndToEndConfig, EngineConfig, VaeConfig
+from .data import Memory
 from .whole_files import whole_file
 
 # To be raised when the code of training gives other results for the same job.
@@ -34,7 +35,7 @@ class _Job(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     fields: Path = Field(description="file with the channels (N, T, C) to train on")
-    memory: Literal["auto", "preload", "lazy"]
+    memory: Memory
     split: Split
     architecture: VaeArchitecture
     engine: EngineConfig

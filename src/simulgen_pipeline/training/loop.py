@@ -14,10 +14,10 @@ from simulgen_pipeline.data.split import Split
 
 from .checkpoints import Checkpoints
 from .config import EngineConfig, OptimisationConfig
-from .data import TrainingData
+from .data import Rows, TrainingData
 from .device import autocast, choose_precision
 from .execution import compile_networks, keep_less
-from .objectives import Objective, Terms
+from .objectives import Batch, Objective, Terms
 from .progress import Progress
 from .schedule import learning_rate
 from .world import World
@@ -163,34 +163,38 @@ class Trainer:
         start = time.perf_counter()
         order = np.random.default_rng([self.seed, epoch]).permutation(self.split.train)
         size = min(self.config.batch_size, len(order))
+        mine = self._places(size)
+        parts = [order[i * size : (i + 1) * size] for i in range(self.steps_per_epoch)]
+        wanted = [Rows(part[mine].tolist()) for part in parts]
+        if self.objective.needs_partners:  # the next design of the whole batch
+            next_one = [np.roll(part, -1)[mine].tolist() for part in parts]
+            wanted = [Rows(w.designs, p) for w, p in zip(wanted, next_one, strict=True)]
         rows = [
-            self._step(epoch * self.steps_per_epoch + i, order[i * size : (i + 1) * size])
-            for i in range(self.steps_per_epoch)
+            self._step(epoch * self.steps_per_epoch + i, size, batch)
+            for i, batch in enumerate(self.data.batches(wanted))
         ]
         row = {name: _mean([r[name] for r in rows]) for name in rows[0]}
         row["samples_per_second"] = size * len(rows) / (time.perf_counter() - start)
         return {"epoch": epoch + 1, **row}
 
-    def _step(self, step: int, batch_rows: np.ndarray[Any, np.dtype[np.int64]]) -> Row:
-        """One optimizer step on a global batch, of which this process takes its share."""
+    def _places(self, num_designs: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """This process's share of a global batch; if none is left for it, one without weight."""
+        mine = np.arange(num_designs)[self.world.rank :: self.world.size]
+        return mine if len(mine) else np.array([0])
+
+    def _step(self, step: int, num_designs: int, batch: Batch) -> Row:
+        """One optimizer step on a global batch, of which this process has its share."""
         num_steps = self.num_epochs * self.steps_per_epoch
         rate = self.state.rate_scale * learning_rate(step, num_steps, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         torch.manual_seed(_seed(self.seed, step, self.world.rank + 1))  # dropout
-        noise = self._noise(step, len(batch_rows))
-        mine = np.arange(len(batch_rows))[self.world.rank :: self.world.size]
+        noise = self._noise(step, num_designs)[self._places(num_designs)]
         # A process with no design left takes one along without weight, to join the reduction.
-        weight, mine = (1.0, mine) if len(mine) else (0.0, np.array([0]))
-        batch = self.data.batch(batch_rows[mine].tolist())
-        if self.objective.needs_partners:
-            partners = np.roll(batch_rows, -1)[mine]  # the next design of the whole batch
-            batch = batch._replace(partners=self.data.batch(partners.tolist()).fields)
+        weight = 1.0 if self.world.rank < num_designs else 0.0
         with autocast(self.world.device, self.precision):
-            terms: Terms = self.wrapped(batch, noise[mine].to(self.world.device), step / num_steps)
-        sums = {
-            name: weight * value.float().sum() / len(batch_rows) for name, value in terms.items()
-        }
+            terms: Terms = self.wrapped(batch, noise.to(self.world.device), step / num_steps)
+        sums = {name: weight * value.float().sum() / num_designs for name, value in terms.items()}
         row = self._reduce(sums, step)
         # The wrapper averages gradients over processes; the loss is a mean over the global batch.
         self.scaler.scale(sums["loss"] * self.world.size).backward()
@@ -242,9 +246,10 @@ class Trainer:
         mine = self.split.validation[self.world.rank :: self.world.size]
         size = self.config.batch_size
         sums: dict[str, Tensor] = {}
-        for start in range(0, max(len(mine), 1), size):
-            rows = mine[start : start + size] or self.split.validation[:1]
-            for name, value in objective.validate(self.data.batch(rows)).items():
+        parts = [mine[i : i + size] for i in range(0, len(mine), size)]
+        wanted = [Rows(part) for part in parts or [self.split.validation[:1]]]
+        for batch in self.data.batches(wanted):
+            for name, value in objective.validate(batch).items():
                 weighted = value.sum() * (1.0 if mine else 0.0)
                 sums[name] = sums.get(name, torch.zeros_like(weighted)) + weighted
         total = self.world.sum(torch.stack(list(sums.values())))

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -58,3 +59,23 @@ def test_an_interrupt_ends_the_command(tmp_path: Path, monkeypatch: pytest.Monke
         python("print('one', flush=True); time.sleep(60)", tmp_path)
     assert started[0].wait(timeout=10) != 0
     assert time.perf_counter() - start < 30
+
+
+def test_a_prediction_is_timed_alone_and_in_a_batch_by_its_fastest_repeat() -> None:
+    asked = []
+
+    def predict(rows: np.ndarray) -> None:
+        asked.append(rows.tolist())
+        end = time.process_time() + (0.2 if len(asked) % 2 else 0.01)
+        while time.process_time() < end:
+            continue
+        time.sleep(0.05)  # others' time
+
+    repeats = {"NUM_REPEATS_OF_ONE": 4, "NUM_REPEATS_OF_BATCH": 3, "BATCH_DESIGNS": 5}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in repeats.items():
+            patch.setattr(measure, name, value)
+        found = measure.prediction_seconds(predict, np.array([7, 8, 9]))
+    assert asked == 5 * [[7]] + 4 * [[7, 8, 9, 7, 8]]
+    assert 0.01 <= found["seconds_of_one"] < 0.2
+    assert 0.01 / 5 <= found["seconds_per_design"] < 0.2 / 5

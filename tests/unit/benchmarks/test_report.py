@@ -21,6 +21,7 @@ def run(mode: str, seed: int = 0, mean: float = 0.04, champion: str = "vae") -> 
         "seed": seed,
         "seconds": 100.0,
         "training_seconds": 90.0,
+        "seconds_of_one": 0.02,
         "seconds_per_design": 0.01,
         "peak_bytes": 2e9,
         "node_seconds": {"train_conditioner": 30.0},
@@ -38,6 +39,7 @@ def competitor(mean: float, by_train: float) -> dict[str, Any]:
         "errors": {"test": errors(mean, 2 * mean), "test_by_train": errors(by_train, by_train)},
         "fit_seconds": 12.0,
         "seconds": 15.0,
+        "seconds_of_one": 0.003,
         "seconds_per_design": 0.001,
         "peak_bytes": 1e9,
     }
@@ -149,8 +151,8 @@ def test_tables_have_a_row_per_data_set_and_a_cell_for_each_figure(result: dict[
 
 def test_costs_and_problems_are_listed(result: dict[str, Any]) -> None:
     page = report.page({"heat_pulse": result})
-    assert "| heat_pulse | ezyrb_gp_tuned | 12 | 15 | 1 | 1 |" in page
-    assert "| heat_pulse | `full_vae` | 90 | 100 | 10 | 2 |" in page
+    assert "| heat_pulse | ezyrb_gp_tuned | 12 | 15 | 3 | 1 | 1 |" in page
+    assert "| heat_pulse | `full_vae` | 90 | 100 | 20 | 10 | 2 |" in page
     assert "\n- heat_pulse: full_vae 0.1 in 5 min: met (full_vae, 1.5 min)\n" in page
     assert "- heat_pulse, nearest_design: error: out of memory" in page
     assert "- heat_pulse, inverse: skipped: the project has no such pipeline" in page

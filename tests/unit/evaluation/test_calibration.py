@@ -91,3 +91,21 @@ def test_a_shape_that_misses_where_the_field_is_active_is_not_chosen(rng):
 
     shape = choose_shape(designs())
     assert shape.by_magnitude > shape.everywhere
+
+
+@pytest.mark.parametrize("common_size", [None, 3.0])
+def test_spread_has_the_unit_of_the_field(common_size: float | None) -> None:
+    rng = np.random.default_rng(0)
+    mean, variance = rng.standard_normal((3, 4, 5)), rng.random((3, 4, 5))
+    shape = SpreadShape(1.0, 0.3, 1.5, common_size)
+    spread = shape.spread(mean, variance)
+    in_units = shape.in_units_of(100.0).spread(mean / 100, variance / 100**2)
+    np.testing.assert_allclose(100 * in_units, spread)
+
+
+def test_spread_leaves_what_it_is_given_as_it_is() -> None:
+    mean, variance = np.full((1, 2, 2), 2.0, np.float32), np.ones((1, 2, 2), np.float32)
+    spread = SpreadShape(1.0, 0.3).spread(mean, variance)
+    assert spread.dtype == np.float32
+    assert (mean == 2).all()
+    assert (variance == 1).all()

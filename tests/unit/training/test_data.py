@@ -9,7 +9,14 @@ import torch
 
 from simulgen_pipeline.data.fields import SimulationFields, link_fields, open_fields
 from simulgen_pipeline.models.vae import Latents
-from simulgen_pipeline.training.data import TrainingData
+from simulgen_pipeline.training.data import (
+    AHEAD_BYTES,
+    MOST_READERS,
+    Rows,
+    TrainingData,
+    choose_memory,
+    choose_num_readers,
+)
 
 DESIGNS = torch.arange(48.0).reshape(24, 2)
 NORMS = torch.arange(24.0) + 1
@@ -94,3 +101,59 @@ def test_auto_preloads_what_is_small_beside_the_free_memory(
     else:
         with pytest.raises(OSError, match="simulations"):
             data.batch([1])
+
+
+@pytest.mark.parametrize(
+    ("memory", "num_readers"), [("preload", 0), *(("lazy", n) for n in (0, 1, 3))]
+)
+def test_batches_are_the_same_however_they_are_read(
+    make: Make, monkeypatch: pytest.MonkeyPatch, memory: str, num_readers: int
+) -> None:
+    rng = np.random.default_rng(0)
+    wanted = [Rows(rng.permutation(24)[:5].tolist()) for _ in range(6)]
+    wanted += [Rows([3], [4]), Rows([7, 7], [0, 1])]
+    monkeypatch.setattr(
+        "simulgen_pipeline.training.data.choose_num_readers", lambda *_: num_readers
+    )
+    data = make(memory, LATENTS)
+    found = list(data.batches(wanted))
+    assert len(found) == len(wanted)
+    for rows, batch in zip(wanted, found, strict=True):
+        expected = data.batch(rows.designs)
+        assert torch.equal(batch.fields, expected.fields)
+        assert torch.equal(batch.norms, expected.norms)
+        if rows.partners is None:
+            assert batch.partners is None
+        else:
+            assert torch.equal(batch.partners, data.batch(rows.partners).fields)
+
+
+def test_an_error_of_a_reader_reaches_who_asks_for_the_batch(make: Make) -> None:
+    data = make("lazy")
+    data.fields.path.unlink()
+    with pytest.raises(OSError, match="simulations"):
+        next(data.batches([Rows([1]), Rows([2])]))
+
+
+def test_who_stops_asking_does_not_wait_for_batches_that_nobody_wants(make: Make) -> None:
+    batches = make("lazy").batches([Rows([i]) for i in range(20)])
+    next(batches)
+    batches.close()
+
+
+def test_readers_are_for_data_on_disk_whose_batches_are_not_too_large() -> None:
+    assert choose_num_readers("preload", 10) == 0
+    assert choose_num_readers("lazy", 10) == MOST_READERS
+    assert choose_num_readers("lazy", AHEAD_BYTES // 2) == 1
+    assert choose_num_readers("lazy", AHEAD_BYTES) == 0
+
+
+def test_auto_looks_at_the_memory_of_the_device_that_trains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (1000, 8000))
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    assert choose_memory("auto", 250, cuda) == "preload"
+    assert choose_memory("auto", 251, cuda) == "lazy"
+    assert choose_memory("auto", 251, cpu) == "preload"
+    assert choose_memory("preload", 10**15, cuda) == "preload"

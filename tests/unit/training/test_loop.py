@@ -1,5 +1,6 @@
 """The training loop on a problem of one number, without processes."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.training.checkpoints import Checkpoints
 from simulgen_pipeline.training.config import EngineConfig, OptimisationConfig
+from simulgen_pipeline.training.data import Rows
 from simulgen_pipeline.training.loop import (
     CheckpointsDifferError,
     Trainer,
@@ -60,7 +62,11 @@ def trainer_of(
     )
     progress = Progress(folder / "logs")
     progress.begin("valley", 0)
-    data: Any = SimpleNamespace(num_channels=1, batch=lambda rows: torch.zeros(len(rows)))
+    data: Any = SimpleNamespace(
+        num_channels=1,
+        batch=lambda rows: torch.zeros(len(rows)),
+        batches=lambda wanted: (torch.zeros(len(rows.designs)) for rows in wanted),
+    )
     return Trainer(
         objective,
         data,
@@ -177,12 +183,12 @@ def test_a_divergence_is_told_with_term_place_and_remedy(
 def test_any_error_is_told_with_its_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = trainer_of(tmp_path, Valley((2.0, 2.0)))
 
-    def failing(rows: list[int]) -> Tensor:
+    def failing(wanted: list[Rows]) -> Iterator[Tensor]:
         if trainer.state.epoch == 4:
             torch.empty(2**50)
-        return torch.zeros(len(rows))
+        return (torch.zeros(len(rows.designs)) for rows in wanted)
 
-    monkeypatch.setattr(trainer.data, "batch", failing)
+    monkeypatch.setattr(trainer.data, "batches", failing)
     with pytest.raises(RuntimeError, match="can't allocate memory") as error:
         trainer.run()
     assert error.value.__notes__ == ["It happened in valley, epoch 5."]
