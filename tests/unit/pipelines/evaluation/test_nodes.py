@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from simulgen_pipeline.data.config import DataConfig
 from simulgen_pipeline.data.design_scalers import fit_scaler_of_designs
@@ -16,6 +17,7 @@ from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.evaluation import generation
 from simulgen_pipeline.evaluation.metrics import HIGHEST_LEVEL
 from simulgen_pipeline.models.baselines import BaselineConfig, Baselines
+from simulgen_pipeline.models.lift import Lift
 from simulgen_pipeline.models.trained import LatentArrays
 from simulgen_pipeline.pipelines.evaluation.nodes import (
     assemble_surrogate,
@@ -44,15 +46,24 @@ def assembled(
         ingest(write_pulse(), DataConfig()).save(tmp_path / "fields.h5")
         fields, table = open_fields(tmp_path / "fields.h5"), pulse.designs
         mean = pulse.fields[:14].mean(axis=0)
+        num_nodes = mean.shape[1]
+        as_it_is: Any = SimpleNamespace(
+            inverse_transform=lambda channels: channels,
+            num_nodes=num_nodes,
+            scaler=SimpleNamespace(scale_=np.ones(num_nodes), offset_=np.zeros(num_nodes)),
+            basis=None,
+        )
         vae: Any = SimpleNamespace(
             split=split,
             design_scaler=fit_scaler_of_designs(table.iloc[list(split.train)], DataConfig()),
-            representation=SimpleNamespace(inverse_transform=lambda channels: channels),
+            representation=as_it_is,
+            lift=Lift(as_it_is),
+            network=SimpleNamespace(architecture=SimpleNamespace(num_time_steps=len(mean))),
             decode=lambda stored: np.stack([mean] * len(stored.main)),
         )
+        members = torch.from_numpy(np.stack([size * mean for size in MEMBERS])).float()
         conditioner: Any = SimpleNamespace(
-            latents=lambda designs, vae: [(size, len(designs)) for size in MEMBERS],
-            decode=lambda latents, vae: np.stack([latents[0] * mean] * latents[1]),
+            channels=lambda designs, vae: members[:, None].expand(-1, len(designs), -1, -1)
         )
         baselines = fit_baselines(fields, table, vae, BaselineConfig())
         surrogate = assemble_surrogate(vae, conditioner, baselines, fields, table, BaselineConfig())
