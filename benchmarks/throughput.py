@@ -169,9 +169,14 @@ def measure_training(case: str, training: Training, data: Data, logs: Path) -> V
         result |= json.loads(text) | {"peak_bytes": trained.peak_bytes}
         file = folder / "steps.json"
         for lever in [*([None] if training.steps or training.levers else []), *training.levers]:
-            run("step_rate", str(file), *([] if lever is None else [lever]))
-            steps = json.loads(file.read_text(encoding="utf-8"))
-            result["steps" if lever is None else f"steps without {lever}"] = steps
+            file.unlink(missing_ok=True)
+            ran = run("step_rate", str(file), *([] if lever is None else [lever]))
+            what = "steps" if lever is None else f"steps without {lever}"
+            if ran.returncode:
+                logger.info("%s: %s: %s: %s", case, training.name, what, last_words(ran.lines))
+                result.setdefault("failed", {})[what] = last_words(ran.lines)
+            else:
+                result[what] = json.loads(file.read_text(encoding="utf-8"))
     logger.info("%s: %s: %.1f samples/s", case, training.name, rate_of(result))
     return result
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from .step_rate import LEVERS
+from .throughput_page import AS_IT_IS
 
 NODES = {"M4096": 4096, "M95008": 95_008}
 DEMO, HEAT_PULSE = "demo", "heat_pulse"
@@ -65,7 +66,7 @@ def levers(options: argparse.Namespace) -> list[Training]:
     epochs, few, small, large = options.epochs, NUM_SLOW_EPOCHS, *NODES
     nodes: Values = {"reduction": "none"}
     return [
-        Training("as it is", small, original(epochs), levers=tuple(LEVERS)),
+        Training(AS_IT_IS, small, original(epochs), levers=tuple(LEVERS)),
         Training("float32", small, original(epochs), {"precision": "float32"}, steps=True),
         Training("without POD", small, original(epochs, **nodes), steps=True),
         Training("compiled", small, original(epochs), {"compile": True}),

@@ -15,6 +15,8 @@ ORIGINAL_GFLOPS = 74.0
 # Its samples per second, and how many times as fast ours is to be.
 ORIGINAL = {"M4096": (1.16, 30.0), "M95008": (0.40, 90.0)}
 SHARE_OF_MATRIX = 0.60
+# Name of the training that levers are turned round of.
+AS_IT_IS = "as it is"
 PROCESS_EFFICIENCY = 0.85
 # Held-out errors that the time to is told of.
 ERRORS = (0.20, 0.10, 0.06)
@@ -92,7 +94,7 @@ def profile_table(cases: Values) -> str:
         f"{case}, {step['name']}": step["profile"]
         for case in ORIGINAL
         for training in trainings(cases, case)[:1]
-        for step in training["steps"]
+        for step in training.get("steps", ())
     }
     operators = list(dict.fromkeys(name for shares in columns.values() for name in shares))
     rows = [
@@ -104,19 +106,19 @@ def profile_table(cases: Values) -> str:
 
 def lever_table(cases: Values) -> str:
     """What each lever does alone."""
-    found = trainings(cases, "levers")
-    if not found:
+    found = {training["name"]: training for training in trainings(cases, "levers")}
+    base = found.pop(AS_IT_IS, None)
+    if base is None:
         return ""
-    base, *others = found
     rate = base["stages"][0]["samples_per_second"]
     rows = [[base["name"], f"{rate:.1f}", "1", f"{1e-9 * base['peak_bytes']:.2f}"]]
-    for training in others:
+    for training in found.values():
         turned = training["stages"][0]["samples_per_second"]
         memory = f"{1e-9 * training['peak_bytes']:.2f}"
         rows.append([training["name"], f"{turned:.1f}", f"{turned / rate:.2f}", memory])
-    whole = base["steps"][0]["samples_per_second"]
     for name, steps in base.items():
-        if name.startswith("steps without "):
+        if name.startswith("steps without ") and "steps" in base:
+            whole = base["steps"][0]["samples_per_second"]
             turned = steps[0]["samples_per_second"]
             without = name.removeprefix("steps ")
             rows.append([without, f"{turned:.1f}", f"{turned / whole:.2f}", NOTHING])
@@ -182,12 +184,15 @@ def trainings(cases: Values, case: str) -> list[Values]:
 
 def problems(cases: Values) -> str:
     """What failed."""
-    return "\n".join(
-        f"- {name}, {training['name']}: {training['error']}"
-        for name, case in cases.items()
-        for training in case["trainings"]
-        if "error" in training
-    )
+    lines = []
+    for name, case in cases.items():
+        for training in case["trainings"]:
+            found = training.get("failed", {})
+            if "error" in training:
+                found = {"training": training["error"], **found}
+            of = f"- {name}, {training['name']}"
+            lines += [f"{of}: {what}: {said}" for what, said in found.items()]
+    return "\n".join(lines)
 
 
 def cell(value: float | None, show: Callable[[float], str]) -> str:

@@ -36,7 +36,7 @@ class FieldScaler:
 
     `centred`: each node's mean over training designs and times, and one scale for all nodes, so
     that a squared error of scaled fields is a squared error of fields. `min_max`: each node's
-    extremes are mapped to [-0.7, 0.7]; a node that is constant in training keeps scale 1.
+    extremes are mapped to [-0.7, 0.7]; a node that is constant in training has the largest scale.
 
     Attributes:
         offset_, scale_: (M,) in the field's units.
@@ -57,7 +57,8 @@ class FieldScaler:
             constant = spread <= SMALLEST_SPREAD * np.abs(self.offset_).max()
             self.scale_ = np.full_like(self.offset_, 1.0 if constant else spread)
         else:
-            self.scale_ = np.where(scaler.data_range_ > 0, 1.0 / scaler.scale_, 1.0)
+            ranges, width = scaler.data_range_, MIN_MAX_RANGE[1] - MIN_MAX_RANGE[0]
+            self.scale_ = np.where(ranges > 0, ranges, ranges.max() or width) / width
             self.offset_ = scaler.data_min_ - MIN_MAX_RANGE[0] * self.scale_
         return self
 

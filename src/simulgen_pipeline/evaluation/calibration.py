@@ -23,7 +23,7 @@ from .metrics import ACTIVE_FRACTION, INTERVAL_90, MISS_RATE, rank_correlation
 
 Float = NDArray[np.floating]
 
-# Smallest spread of members, relative to the design's own size.
+# Smallest spread of members, relative to how much the design's field varies.
 SMALLEST_SPREAD = 1e-4
 # Shares and exponents that are compared.
 SHARES = (0.0, 0.3, 1.0, 3.0, 10.0)
@@ -107,9 +107,12 @@ class _Moments(NamedTuple):
 
     @classmethod
     def of(cls, mean: Float, variance: Float) -> _Moments:
-        square = np.array([np.vdot(field, field) / field.size for field in mean], mean.dtype)
+        # By the time step: a sum of millions of float32 values loses some.
+        squares = [[np.vdot(values, values) for values in field] for field in mean]
+        square = (np.sum(squares, axis=1, dtype=np.float64) / mean[0].size).astype(mean.dtype)
         square = square[:, None, None]
-        variance = variance + SMALLEST_SPREAD**2 * square
+        varies = np.var(mean, axis=(1, 2), keepdims=True)
+        variance = variance + SMALLEST_SPREAD**2 * np.where(varies > 0, varies, square)
         disagreement = np.mean(np.sqrt(variance), axis=(1, 2), keepdims=True)
         return cls(np.sqrt(np.where(square > 0, square, 1.0)), disagreement, variance)
 
@@ -119,9 +122,9 @@ def choose_shape(designs: Iterable[tuple[Float, Float, Float]], seed: int = 0) -
 
     Every shape is calibrated to cover 90% of the values. Shapes that do not cover about 90% of the
     values where the field is active as well are left out, unless all are. Of the others the one of
-    the least interval score (Gneiting & Raftery 2007, eq. 43) is chosen, less a little where its
-    mean spread ranks the designs by their relative error (Spearman). Scores are taken on some
-    values of each design, drawn at random, in units of the design's own size.
+    the least interval score (Gneiting & Raftery 2007, eq. 43) is chosen, less where its mean spread
+    ranks the designs by their relative error (Spearman). Scores are taken on some values of each
+    design, drawn at random, in units of the design's own size.
 
     Args:
         designs: true field, mean and variance of the members (T, M) of each.

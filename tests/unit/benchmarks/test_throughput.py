@@ -158,6 +158,17 @@ def test_levers_are_factors_of_the_training_as_it_is() -> None:
     assert rows[2][0] == "without depthwise"
 
 
+def test_a_lever_that_failed_is_told_and_the_others_keep_their_base() -> None:
+    base = trained("as it is") | {"error": "no memory"}
+    slow = trained("float32") | {"failed": {"steps without depthwise": "killed"}}
+    cases = {"levers": {"trainings": [base, slow]}}
+    assert throughput_page.lever_table(cases) == ""
+    assert throughput_page.problems(cases).splitlines() == [
+        "- levers, as it is: training: no memory",
+        "- levers, float32: steps without depthwise: killed",
+    ]
+
+
 def test_the_time_to_an_error_is_when_it_was_first_reached() -> None:
     errors = trained("float32")["errors"]
     assert throughput_page.time_to(errors, 0.10) == 30.0
@@ -183,7 +194,7 @@ def test_the_page_has_what_was_measured_and_what_failed() -> None:
     }
     text = throughput_page.page(cases)
     assert "aten::mm" in text
-    assert "levers, compiled: no compiler" in text
+    assert "levers, compiled: training: no compiler" in text
     assert "two of one thread" not in text
 
 

@@ -109,3 +109,18 @@ def test_spread_leaves_what_it_is_given_as_it_is() -> None:
     assert spread.dtype == np.float32
     assert (mean == 2).all()
     assert (variance == 1).all()
+
+
+@pytest.mark.parametrize("offset", [0.0, 300.0])
+def test_spread_follows_the_members_whatever_the_field_s_offset(rng, offset):
+    mean = offset + 1e-3 * rng.normal(size=(1, 20, 30))
+    variance = 1e-10 * rng.uniform(0.01, 1.0, size=mean.shape)
+    spread = SpreadShape(0.0, 0.0).spread(mean, variance)
+    np.testing.assert_allclose(spread, np.sqrt(variance), rtol=0.01)
+
+
+def test_the_level_of_a_large_design_does_not_lose_to_rounding():
+    mean = np.full((1, 200, 50_000), 0.1, dtype=np.float32)
+    mean[:, ::2] = -0.1
+    spread = SpreadShape(1.0, 0.0).spread(mean, np.full_like(mean, 1e-4))
+    np.testing.assert_allclose(spread, np.sqrt(2e-4), rtol=1e-3)
