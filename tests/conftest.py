@@ -36,6 +36,15 @@ install_import_hook(
 NUM_DESIGNS, NUM_TIMES, NUM_NODES, COMPONENTS = 24, 12, 30, 2
 
 
+@pytest.fixture
+def full_device() -> Path:
+    """A file to which nothing can be written, as if its disk were full."""
+    path = Path("/dev/full")
+    if not path.exists():
+        pytest.skip("this system has no /dev/full, which stands for a full disk")
+    return path
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     """The same global random numbers in every test, whichever tests run before it."""

@@ -100,6 +100,7 @@ def test_signals_to_the_launcher_then_a_full_disk_then_a_damaged_checkpoint(
     prepared: Any,
     disturbed: Callable[..., None],
     known: dict[int, Any],
+    full_device: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Ctrl-C is sent to torchrun as well by a terminal, but not to the workers."""
@@ -111,7 +112,7 @@ def test_signals_to_the_launcher_then_a_full_disk_then_a_damaged_checkpoint(
     with nothing_left(prepared.work), pytest.raises(KeyboardInterrupt):
         disturbed(interrupted, before=3)
 
-    full = "(folder / 'stage-0-00000005.pt.tmp').symlink_to('/dev/full')"
+    full = f"(folder / 'stage-0-00000005.pt.tmp').symlink_to('{full_device}')"
     with nothing_left(prepared.work), pytest.raises(TrainingError, match="No space left") as error:
         disturbed(full, before=4)
     assert DISK_REMEDY in str(error.value)

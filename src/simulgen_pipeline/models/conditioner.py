@@ -81,10 +81,10 @@ class Conditioner(nn.Module):
         pictures: UInt8[Tensor, "B C S S"] | Float[Tensor, "B C S S"] | None = None,
     ) -> list[Posterior]:
         """Each member's posterior for the designs; pictures have levels from 0 to 255."""
-        told = self.told(features, pictures)
-        return [posterior_from(parameters, self.vae_architecture) for parameters in told]
+        members = self.posterior_parameters(features, pictures)
+        return [posterior_from(parameters, self.vae_architecture) for parameters in members]
 
-    def told(
+    def posterior_parameters(
         self,
         features: Float[Tensor, "B P"],
         pictures: UInt8[Tensor, "B C S S"] | Float[Tensor, "B C S S"] | None = None,
@@ -93,8 +93,8 @@ class Conditioner(nn.Module):
         base = None if self.base is None else self.base(features)
         if self.reader is not None:
             features = self.reader(pictures).float()
-        told = torch.stack([member(features) for member in self.members])
-        return told if base is None else base + told
+        members = torch.stack([member(features) for member in self.members])
+        return members if base is None else base + members
 
 
 def _picture_reader(a: ConditionerArchitecture) -> nn.Module | None:

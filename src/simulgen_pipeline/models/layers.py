@@ -96,21 +96,24 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Learned change of width, then linear interpolation over time to a given length."""
+    """Learned change of width, then linear interpolation over time from T = `length` to `longer`.
 
-    def __init__(self, num_in: int, num_out: int, length: int) -> None:
+    It is a product with the matrix of the weights: F.interpolate's backward pass is slow.
+    """
+
+    def __init__(self, num_in: int, num_out: int, length: int, longer: int) -> None:
         super().__init__()
-        self.length = length
         self.project = nn.Linear(num_in, num_out)
+        self.weights: Tensor | None
+        weights = None if length == longer else _interpolation(length, longer)
+        self.register_buffer("weights", weights, persistent=False)
 
     def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B U D"]:
         x = self.project(x)
-        if x.shape[1] == self.length:
+        if self.weights is None:
             return x
-        # A product with the matrix of the weights: F.interpolate's backward pass is slow.
-        weights = _interpolation(x.shape[1], self.length).to(x.device)
         with torch.autocast(x.device.type, enabled=False):
-            return (weights @ x.float()).to(x.dtype)
+            return (self.weights @ x.float()).to(x.dtype)
 
 
 def _interpolation(length: int, longer: int) -> Float[Tensor, "U T"]:

@@ -165,10 +165,10 @@ class TrainedConditioner:
         pictures = None
         if self.network.reader is not None and designs.pictures is not None:
             pictures = torch.from_numpy(designs.pictures)
-        told = self.network.told(features, pictures)  # (K, n, Q)
-        posterior = posterior_from(told.flatten(0, 1), vae.network.architecture)
+        parameters = self.network.posterior_parameters(features, pictures)  # (K, n, Q)
+        posterior = posterior_from(parameters.flatten(0, 1), vae.network.architecture)
         latents = vae.network.decoder.latents(posterior.mean())
-        return Latents(*(part.unflatten(0, told.shape[:2]) for part in latents))
+        return Latents(*(part.unflatten(0, parameters.shape[:2]) for part in latents))
 
     @torch.inference_mode()
     def channels(self, designs: DesignInputs, vae: TrainedVae) -> Float[Tensor, "K n T C"]:

@@ -207,7 +207,8 @@ class Decoder(nn.Module):
             for width in filters
         )
         self.up = nn.ModuleList(
-            Upsample(filters[i], filters[i + 1], lengths[i + 1]) for i in range(a.num_hierarchical)
+            Upsample(filters[i], filters[i + 1], lengths[i], lengths[i + 1])
+            for i in range(a.num_hierarchical)
         )
         self.priors = nn.ModuleList(
             _prior(num, a.hierarchical_latent_size) for num in num_above[:-1]

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from .whole_files import whole_file
+from .world import World
 
 logger = logging.getLogger(__name__)
 
@@ -40,17 +41,22 @@ class Checkpoints:
     def save(self, epoch: int, content: dict[str, Any]) -> None:
         """Write the checkpoint after an epoch, then drop the oldest.
 
+        Those of later epochs are dropped too: they are damaged, or training would not be here.
+
         Raises:
             OSError: the disk is full or not writable; earlier checkpoints are intact.
         """
-        with whole_file(self.folder / f"{self.stage}-{epoch:08d}.pt") as path:
+        written = self.folder / f"{self.stage}-{epoch:08d}.pt"
+        with whole_file(written) as path:
             with path.open("wb") as file:
                 torch.save(content, file)
             digest = _digest(path, path.stat().st_size)
             with path.open("ab") as file:
                 file.write(digest)
-        for old in self._paths()[NUM_KEPT:]:
-            old.unlink()
+        paths = self._paths()
+        place = paths.index(written)
+        for other in paths[:place] + paths[place + NUM_KEPT :]:
+            other.unlink()
         self._last = time.monotonic()
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
@@ -68,6 +74,25 @@ class Checkpoints:
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob(f"{self.stage}-*.pt"), reverse=True)
+
+
+class CheckpointsDifferError(RuntimeError):
+    """Processes do not see the same checkpoints."""
+
+
+def check_same_epoch(epoch: int, world: World) -> None:
+    """Let all processes compare the epochs of the checkpoints that they found, 0 for none.
+
+    Raises:
+        CheckpointsDifferError: this process found another one than the others.
+    """
+    mine = torch.tensor([float(epoch)], device=world.device)
+    if world.sum(mine) != world.size * mine:
+        raise CheckpointsDifferError(
+            f"Expected the same newest checkpoint for every process, got the one after epoch "
+            f"{epoch} here and another elsewhere: a shared file system may show new files late. "
+            f"Start again in a minute."
+        )
 
 
 def _check(path: Path) -> None:

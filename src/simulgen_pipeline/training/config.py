@@ -1,7 +1,4 @@
-"""Parameters of training: the engine (`training.*`), an optimisation, and the VAE (`vae.*`).
-
-A preset is a named set of VAE values; a value that is given overrides the preset's.
-"""
+"""Parameters of training: the engine (`training.*`), an optimisation, and the models."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from .field_augmentation import FieldAugmentation
 from .picture_augmentation import PictureAugmentation
+from .presets import CONDITIONER_PRESETS, VAE_PRESETS, with_preset
 from .rendezvous import split_rendezvous
 
 Loss = Literal["mse", "mae", "smooth_l1", "huber"]
@@ -132,34 +130,6 @@ class PodConfig(_Frozen):
     max_modes: int = Field(512, ge=1)
 
 
-PRESETS: dict[int, dict[str, Any]] = {
-    1: {  # the values of the original SimulGen-VAE
-        "filters": [1024, 512, 256, 128],
-        "num_blocks": 1,
-        "posterior": "field",
-        "relative_loss": False,
-        "reconstruction_weight": 1e6,
-        "augmentation": {
-            "noise_probability": 0.5,
-            "scaling_probability": 0.5,
-            "mixup_probability": 0.5,
-        },
-        "training": {
-            "num_epochs": 10002,
-            "batch_size": 16,
-            "learning_rate": 1e-3,
-            "weight_decay": 1e-5,
-            "first_period": 0.1,
-            "patience": 1.0,
-        },
-    },
-    2: {},  # compact: the defaults below, for studies of tens to hundreds of designs
-    3: {"filters": [128, 128, 128], "num_blocks": 1},  # quick look, seconds on a laptop
-    4: {"filters": [384, 256, 192, 128], "num_blocks": 2},  # large studies, rich fields
-    5: {"filters": [1024, 512, 256, 128], "num_blocks": 2},  # the original's width, on a GPU
-}
-
-
 class VaeConfig(_Frozen):
     """The VAE and its training (`vae.*`); values not given are the preset's, then the defaults."""
 
@@ -197,47 +167,13 @@ class VaeConfig(_Frozen):
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, values: Any) -> Any:
-        return _with_preset(values, PRESETS)
+        return with_preset(values, VAE_PRESETS)
 
     @model_validator(mode="after")
     def _widest_first(self) -> VaeConfig:
         if min(self.filters) < 1 or list(self.filters) != sorted(self.filters, reverse=True):
             raise ValueError(f"filters must be positive, widest first; got {list(self.filters)}")
         return self
-
-
-def _with_preset(values: Any, presets: dict[int, dict[str, Any]]) -> Any:
-    """Values over those of the preset that they name."""
-    preset = values.get("preset", 2) if isinstance(values, dict) else None
-    if not isinstance(preset, int) or preset not in presets:
-        return values  # the fields' own validation says what is wrong
-    return _merge(presets[preset], values)
-
-
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for name, value in over.items():
-        both = isinstance(value, dict) and isinstance(merged.get(name), dict)
-        merged[name] = _merge(merged[name], value) if both else value
-    return merged
-
-
-CONDITIONER_PRESETS: dict[int, dict[str, Any]] = {
-    1: {  # the values of the original SimulGen-VAE
-        "filters": [4, 8, 16, 32, 64],
-        "picture_filters": [32, 64, 128, 256],
-        "squeeze_excitation": True,
-        "spatial_attention": True,
-        "dropout": 0.3,
-        "training": {
-            "num_epochs": 10000,
-            "batch_size": 16,
-            "learning_rate": 1e-3,
-            "weight_decay": 1e-5,
-        },
-    },
-    2: {},
-}
 
 
 class ConditionerConfig(_Frozen):
@@ -274,7 +210,7 @@ class ConditionerConfig(_Frozen):
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, values: Any) -> Any:
-        return _with_preset(values, CONDITIONER_PRESETS)
+        return with_preset(values, CONDITIONER_PRESETS)
 
     @model_validator(mode="after")
     def _heads_divide(self) -> ConditionerConfig:

@@ -6,6 +6,7 @@ S), B batch.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -40,14 +41,18 @@ class Rows(NamedTuple):
 
 
 def free_bytes(device: torch.device) -> int:
-    """Free memory where preloaded data would lie: the GPU's, or the machine's."""
+    """Free memory where preloaded data would lie: the GPU's, or a share of the machine's.
+
+    The processes of a machine, which torchrun counts, each hold all data.
+    """
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+    num_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return int(psutil.virtual_memory().available) // num_processes
 
 
 def choose_memory(memory: Memory, num_bytes: int, device: torch.device) -> Memory:
-    """`auto` preloads data of up to a quarter of the free memory of the device."""
+    """`auto` preloads data of up to a quarter of the memory that `free_bytes` finds."""
     if memory != "auto":
         return memory
     return "preload" if num_bytes <= PRELOAD_SHARE * free_bytes(device) else "lazy"
@@ -111,10 +116,12 @@ class TrainingData:
         """The batches of some rows, one after the other; lazy ones are read ahead."""
         most = max((len(rows.designs) + len(rows.partners or ()) for rows in wanted), default=0)
         num_readers = choose_num_readers(self._memory, most * self._design_bytes)
-        for rows, fields in zip(wanted, _ahead(self._both, wanted, num_readers), strict=True):
+        for rows, fields in zip(
+            wanted, _ahead(self._with_partners, wanted, num_readers), strict=True
+        ):
             yield self._batch(rows, *fields)
 
-    def _both(self, rows: Rows) -> Fields:
+    def _with_partners(self, rows: Rows) -> Fields:
         partners = None if rows.partners is None else self._fields(rows.partners)
         return self._fields(rows.designs), partners
 

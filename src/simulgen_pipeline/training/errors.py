@@ -1,4 +1,4 @@
-"""The one error for a training that failed, and what a failed process says."""
+"""Errors of a training that failed, and what a failed process says."""
 
 from __future__ import annotations
 
@@ -35,6 +35,20 @@ _TIMEOUT_WORDS = ("timed out", "timeout")
 
 class TrainingError(RuntimeError):
     """Training processes failed; the message carries the failing process's own traceback."""
+
+
+class TrainingDivergedError(RuntimeError):
+    """A loss is not finite; the message says where and in which term."""
+
+
+def explain_divergence(
+    terms: list[str], place: str, learning_rate: float, precision: torch.dtype
+) -> str:
+    """Which terms of the loss are not finite, where, and what to do."""
+    remedy = f"Lower the learning rate (now {learning_rate:g})"
+    if precision is not torch.float32:
+        remedy += ", or train with training.precision=float32"
+    return f"Training diverged: {', '.join(terms)} is not finite in {place}. {remedy}."
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -8,12 +8,18 @@ from pathlib import Path
 from .errors import MEMORY_REMEDY, TIMEOUT_REMEDY
 from .worker import ERROR_FILE
 
-# How torchrun reports a process that ended by SIGKILL.
-KILLED = re.compile(r"rank\s*: (\d+) \(local_rank: \d+\)\s+exitcode\s*: -9\b")
+# How torchrun reports that the process which ended first did so by SIGKILL. It lists those that it
+# killed itself as well, before.
+KILLED = re.compile(
+    r"^Root Cause.*?rank\s*: (\d+) \(local_rank: \d+\)\s+exitcode\s*: -9\b",
+    re.MULTILINE | re.DOTALL,
+)
 # How a process says that it lost another one.
 MISSES_ANOTHER = re.compile(r"connection (closed|reset)|remote process exited", re.IGNORECASE)
 # How NCCL's watchdog says that another process does not answer, before it aborts its own.
 WAITED = re.compile(r"caught collective operation timeout", re.IGNORECASE)
+# Lines of output that are shown.
+NUM_SHOWN_LINES = 30
 
 
 def explain_failure(folder: Path, code: int, output: str, report: str | None) -> str:
@@ -21,7 +27,7 @@ def explain_failure(folder: Path, code: int, output: str, report: str | None) ->
 
     Args:
         code: torchrun's exit code.
-        output: its last lines.
+        output: its last lines, more than are shown: stack traces of NCCL's threads are long.
         report: the last that the training logged here, which names its epoch.
     """
     errors = sorted(folder.glob(ERROR_FILE.format(rank="*")), key=lambda p: p.stat().st_mtime)
@@ -29,18 +35,22 @@ def explain_failure(folder: Path, code: int, output: str, report: str | None) ->
     # Who misses another process is not who failed first.
     told.sort(key=lambda error: MISSES_ANOTHER.search(error[1]) is not None)
     last = "" if report is None else f" Its last report: {report}."
-    killed = KILLED.search(output)
-    if killed is not None and (not told or MISSES_ANOTHER.search(told[0][1])):
-        return (
-            f"Training process {killed[1]} was killed from outside, most likely by the operating "
-            f"system for want of memory.{last} {MEMORY_REMEDY}"
-        )
+    shown = "\n".join(output.splitlines()[-NUM_SHOWN_LINES:])
+    if not told or MISSES_ANOTHER.search(told[0][1]):
+        if WAITED.search(output):
+            return (
+                f"A training process waited in vain for another one, longer than "
+                f"training.timeout. {TIMEOUT_REMEDY}{last} Its last output:\n{shown}"
+            )
+        killed = KILLED.search(output)
+        if killed is not None:
+            return (
+                f"Training process {killed[1]} was killed from outside, most likely by the "
+                f"operating system for want of memory.{last} {MEMORY_REMEDY}"
+            )
     if told:
         return f"Training failed on process {told[0][0]}: {told[0][1]}"
-    remedy = "The same command goes on from the last checkpoint."
-    if WAITED.search(output):
-        remedy = f"It waited for another one longer than training.timeout. {TIMEOUT_REMEDY}"
     return (
-        f"A training process ended without a word (torchrun's exit code {code}). {remedy}{last} "
-        f"Its last output:\n{output}"
+        f"A training process ended without a word (torchrun's exit code {code}). The same command "
+        f"goes on from the last checkpoint.{last} Its last output:\n{shown}"
     )

@@ -50,8 +50,8 @@ GRACE = 10.0
 JOIN_TIMEOUT = 300
 # Seconds between two looks at the other machines.
 WATCH_INTERVAL = 1.0
-# Lines of unmarked output kept for an error.
-NUM_TAIL_LINES = 30
+# Lines of unmarked output kept for an error: stack traces of every process, and torchrun's summary.
+NUM_TAIL_LINES = 2000
 
 
 @dataclass(frozen=True)

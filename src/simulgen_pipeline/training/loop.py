@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from simulgen_pipeline.data.split import Split
 
-from .checkpoints import Checkpoints
+from .checkpoints import Checkpoints, check_same_epoch
 from .config import EngineConfig, OptimisationConfig
 from .data import Rows, TrainingData
 from .device import autocast, choose_precision
+from .errors import TrainingDivergedError, explain_divergence
 from .execution import compile_networks, keep_less
 from .objectives import Batch, Objective, Terms
 from .progress import Progress
@@ -32,14 +33,6 @@ BETAS = (0.9, 0.99)
 ASTRAY = 100.0
 
 Row = dict[str, float]
-
-
-class TrainingDivergedError(RuntimeError):
-    """A loss is not finite; the message says where and in which term."""
-
-
-class CheckpointsDifferError(RuntimeError):
-    """Processes do not see the same checkpoints."""
 
 
 @dataclass
@@ -229,14 +222,10 @@ class Trainer:
         culprits = [str(rank) for rank, is_bad in enumerate(self.world.sum(mine)) if is_bad]
         terms = [name for name in bad if name != "loss"] or bad
         epoch, batch = divmod(step, self.steps_per_epoch)
-        whose = f" on process {', '.join(culprits)}" if self.world.size > 1 else ""
-        remedy = f"Lower the learning rate (now {self.config.learning_rate:g})"
-        if self.precision is not torch.float32:
-            remedy += ", or train with training.precision=float32"
-        return (
-            f"Training diverged: {', '.join(terms)} is not finite in epoch {epoch + 1}, batch "
-            f"{batch + 1}{whose}. {remedy}."
-        )
+        place = f"epoch {epoch + 1}, batch {batch + 1}"
+        if self.world.size > 1:
+            place += f" on process {', '.join(culprits)}"
+        return explain_divergence(terms, place, self.config.learning_rate, self.precision)
 
     @torch.no_grad()
     def _validate(self) -> Row:
@@ -292,13 +281,7 @@ class Trainer:
             self.scaler.load_state_dict(content["scaler"])
             self.state = Progressed(**content["progressed"])
             self.progress.resumed(self.state.epoch)
-        epoch = torch.tensor([float(self.state.epoch)], device=self.world.device)
-        if self.world.sum(epoch) != self.world.size * epoch:
-            raise CheckpointsDifferError(
-                f"Expected the same newest checkpoint for every process, got the one after epoch "
-                f"{self.state.epoch} here and another elsewhere: a shared file system may show "
-                f"new files late. Start again in a minute."
-            )
+        check_same_epoch(self.state.epoch, self.world)
 
 
 def _seed(*parts: int) -> int:

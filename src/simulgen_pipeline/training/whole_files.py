@@ -25,7 +25,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary = path.with_name(path.name + UNFINISHED)
     try:
         yield temporary
-        with temporary.open("rb") as file:
+        with temporary.open("r+b") as file:  # Windows flushes only what may be written
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except Exception as error:

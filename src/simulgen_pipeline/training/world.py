@@ -39,7 +39,12 @@ class World:
     def wrap(self, module: nn.Module) -> DistributedDataParallel:
         """The module with gradients averaged over all processes."""
         devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
+        return DistributedDataParallel(
+            module,
+            device_ids=devices,
+            broadcast_buffers=False,  # they are constant, or follow from the weights
+            gradient_as_bucket_view=True,
+        )
 
 
 def find_world(leads: bool) -> World:

@@ -130,7 +130,7 @@ def test_without_shrinking_only_the_width_changes(length: int) -> None:
 
 @pytest.mark.parametrize(("length", "longer"), [(1, 1), (1, 2), (4, 7), (25, 50), (4, 4)])
 def test_upsampling_interpolates_between_the_same_ends(length: int, longer: int) -> None:
-    layer = Upsample(4, 3, longer)
+    layer = Upsample(4, 3, length, longer)
     x = torch.randn(2, length, 4)
     y = layer(x)
     assert y.shape == (2, longer, 3)
@@ -141,7 +141,7 @@ def test_upsampling_interpolates_between_the_same_ends(length: int, longer: int)
 
 
 def test_upsampling_keeps_a_straight_line() -> None:
-    layer = Upsample(1, 1, 9)
+    layer = Upsample(1, 1, 5, 9)
     nn.init.ones_(layer.project.weight)
     nn.init.zeros_(layer.project.bias)
     y = layer(torch.linspace(0, 1, 5).view(1, 5, 1))
@@ -150,7 +150,7 @@ def test_upsampling_keeps_a_straight_line() -> None:
 
 @pytest.mark.parametrize(("length", "longer"), [(1, 2), (4, 7), (13, 25)])
 def test_upsampling_is_linear_interpolation(length: int, longer: int) -> None:
-    layer = Upsample(4, 3, longer)
+    layer = Upsample(4, 3, length, longer)
     x = torch.randn(2, length, 4, requires_grad=True)
     projected = layer.project(x).transpose(1, 2)
     known = F.interpolate(projected, size=longer, mode="linear", align_corners=True)
@@ -160,8 +160,12 @@ def test_upsampling_is_linear_interpolation(length: int, longer: int) -> None:
     torch.testing.assert_close(*gradients)
 
 
+def test_upsampling_keeps_nothing_but_what_it_learns() -> None:
+    assert Upsample(4, 3, 4, 7).state_dict().keys() == {"project.weight", "project.bias"}
+
+
 def test_upsampling_in_bfloat16_rounds_the_result_alone() -> None:
-    layer, x = Upsample(4, 3, 7), torch.randn(2, 4, 4)
+    layer, x = Upsample(4, 3, 4, 7), torch.randn(2, 4, 4)
     with torch.autocast("cpu", torch.bfloat16):
         projected, y = layer.project(x), layer(x)
     known = F.interpolate(projected.float().mT, size=7, mode="linear", align_corners=True)

@@ -140,6 +140,28 @@ def test_a_damaged_checkpoint_is_replaced_in_time(checkpoints: Checkpoints, tmp_
     assert newest_epoch(checkpoints) == 2
 
 
+def test_damaged_checkpoints_of_later_epochs_do_not_outlive_a_training_that_starts_anew(
+    checkpoints: Checkpoints, tmp_path: Path
+) -> None:
+    for epoch in (90, 100):
+        checkpoints.save(epoch, content(epoch))
+        empty(tmp_path / f"vae-{epoch:08d}.pt")
+    for epoch in (5, 10):
+        checkpoints.save(epoch, content(epoch))
+        assert newest_epoch(checkpoints) == epoch
+    assert names(tmp_path) == ["vae-00000005.pt", "vae-00000010.pt"]
+
+
+def test_a_damaged_newest_checkpoint_is_dropped_once_the_one_before_has_gone_on(
+    checkpoints: Checkpoints, tmp_path: Path
+) -> None:
+    for epoch in (90, 100):
+        checkpoints.save(epoch, content(epoch))
+    empty(tmp_path / "vae-00000100.pt")
+    checkpoints.save(95, content(95))
+    assert names(tmp_path) == ["vae-00000090.pt", "vae-00000095.pt"]
+
+
 def test_a_checkpoint_of_other_things_than_plain_values_does_not_run(
     checkpoints: Checkpoints, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

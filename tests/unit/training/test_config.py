@@ -6,7 +6,6 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from simulgen_pipeline.training.config import (
-    PRESETS,
     ConditionerConfig,
     EngineConfig,
     KlAnnealing,
@@ -14,6 +13,7 @@ from simulgen_pipeline.training.config import (
     PodConfig,
     VaeConfig,
 )
+from simulgen_pipeline.training.presets import VAE_PRESETS
 
 
 def test_preset_1_has_the_originals_values() -> None:
@@ -34,7 +34,7 @@ def test_preset_1_has_the_originals_values() -> None:
 
 def test_preset_2_is_the_default_and_the_fields_own_defaults() -> None:
     assert VaeConfig() == VaeConfig(preset=2)
-    assert PRESETS[2] == {}
+    assert VAE_PRESETS[2] == {}
     assert VaeConfig().latent_size == 32
     assert VaeConfig().hierarchical_latent_size == 8
 
@@ -44,7 +44,7 @@ def test_every_preset_is_valid_and_its_own(preset: int) -> None:
     config = VaeConfig(preset=preset)
     assert config.preset == preset
     values = config.model_dump(exclude={"preset"})
-    for other in PRESETS.keys() - {preset}:
+    for other in VAE_PRESETS.keys() - {preset}:
         assert VaeConfig(preset=other).model_dump(exclude={"preset"}) != values
 
 

@@ -135,10 +135,21 @@ def test_an_error_of_a_reader_reaches_who_asks_for_the_batch(make: Make) -> None
         next(data.batches([Rows([1]), Rows([2])]))
 
 
-def test_who_stops_asking_does_not_wait_for_batches_that_nobody_wants(make: Make) -> None:
+def test_who_stops_asking_does_not_wait_for_batches_that_nobody_wants(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_reads, read = 0, SimulationFields.read
+
+    def counted(fields: SimulationFields, rows: list[int]) -> object:
+        nonlocal num_reads
+        num_reads += 1
+        return read(fields, rows)
+
+    monkeypatch.setattr(SimulationFields, "read", counted)
     batches = make("lazy").batches([Rows([i]) for i in range(20)])
     next(batches)
     batches.close()
+    assert 1 <= num_reads <= 1 + MOST_READERS
 
 
 def test_readers_are_for_data_on_disk_whose_batches_are_not_too_large() -> None:
@@ -148,9 +159,25 @@ def test_readers_are_for_data_on_disk_whose_batches_are_not_too_large() -> None:
     assert choose_num_readers("lazy", AHEAD_BYTES) == 0
 
 
+def test_auto_divides_the_memory_of_a_machine_among_its_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "simulgen_pipeline.training.data.psutil.virtual_memory",
+        lambda: SimpleNamespace(available=1000),
+    )
+    cpu = torch.device("cpu")
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert choose_memory("auto", 250, cpu) == "preload"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert choose_memory("auto", 125, cpu) == "preload"
+    assert choose_memory("auto", 126, cpu) == "lazy"
+
+
 def test_auto_looks_at_the_memory_of_the_device_that_trains(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # each has a GPU of its own
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (1000, 8000))
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
     assert choose_memory("auto", 250, cuda) == "preload"

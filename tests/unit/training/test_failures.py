@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from simulgen_pipeline.training.errors import MEMORY_REMEDY, TIMEOUT_REMEDY
-from simulgen_pipeline.training.failures import explain_failure
+from simulgen_pipeline.training.failures import NUM_SHOWN_LINES, explain_failure
 from simulgen_pipeline.training.worker import ERROR_FILE
 
 REPORT = "vae decoder: epoch 7/40, loss 0.7577"
@@ -32,6 +32,24 @@ Root Cause (first observed failure):
   exitcode  : -9 (pid: 12240)  (SIGKILL)
   error_file: <N/A>
   traceback : Signal 9 (SIGKILL) received by PID 12240
+"""
+
+
+# What NCCL's watchdog says before it aborts process 0, and torchrun's summary when process 1, which
+# hung, did not end when it was told to.
+WATCHDOG = "[Rank 0] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=7)"
+ABORTED = """
+Failures:
+[1]:
+  rank      : 1 (local_rank: 1)
+  exitcode  : -9 (pid: 12240)  (SIGKILL)
+  traceback : Signal 9 (SIGKILL) received by PID 12240
+-------------------------------------------------------
+Root Cause (first observed failure):
+[0]:
+  rank      : 0 (local_rank: 0)
+  exitcode  : -6 (pid: 12239)  (SIGABRT)
+  traceback : Signal 6 (SIGABRT) received by PID 12239
 """
 
 
@@ -90,8 +108,23 @@ def test_a_process_that_is_given_up_does_not_hide_who_waited_for_it(tmp_path: Pa
     assert told == f"Training failed on process 0: {waited}"
 
 
-def test_an_abort_by_the_watchdog_of_nccl_is_told_with_a_remedy(tmp_path: Path) -> None:
-    watchdog = "[Rank 0] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=7)"
-    told = explained(tmp_path, watchdog)
+@pytest.mark.parametrize(
+    "errors", [[], [(2, "NCCL error: remote process exited")]], ids=["no word", "another misses it"]
+)
+def test_an_abort_by_the_watchdog_of_nccl_is_told_with_a_remedy(
+    tmp_path: Path, errors: list[tuple[int, str]]
+) -> None:
+    frames = [f"frame #{i}: clone" for i in range(100)]
+    told = explained(tmp_path, "\n".join([WATCHDOG, *frames]) + ABORTED, *errors)
+    assert told.startswith("A training process waited in vain for another one")
     assert TIMEOUT_REMEDY in told
-    assert told.endswith(watchdog)
+    assert REPORT in told
+    assert "killed" not in told.partition("Its last output")[0]
+    assert told.endswith("received by PID 12239")
+    assert told.count("\n") == NUM_SHOWN_LINES
+
+
+def test_a_kill_by_torchrun_is_not_taken_for_want_of_memory(tmp_path: Path) -> None:
+    told = explained(tmp_path, ABORTED)
+    assert told.startswith("A training process ended without a word")
+    assert MEMORY_REMEDY not in told

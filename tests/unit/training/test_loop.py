@@ -11,14 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from simulgen_pipeline.data.split import Split
-from simulgen_pipeline.training.checkpoints import Checkpoints
+from simulgen_pipeline.training.checkpoints import Checkpoints, CheckpointsDifferError
 from simulgen_pipeline.training.config import EngineConfig, OptimisationConfig
 from simulgen_pipeline.training.data import Rows
-from simulgen_pipeline.training.loop import (
-    CheckpointsDifferError,
-    Trainer,
-    TrainingDivergedError,
-)
+from simulgen_pipeline.training.errors import TrainingDivergedError
+from simulgen_pipeline.training.loop import Trainer
 from simulgen_pipeline.training.progress import Progress
 
 NUM_EPOCHS = 12

@@ -35,12 +35,14 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_is_named_with_the_file_and_what_is_left(tmp_path: Path) -> None:
+def test_a_full_disk_is_named_with_the_file_and_what_is_left(
+    tmp_path: Path, full_device: Path
+) -> None:
     path = tmp_path / "job.json"
 
     def write() -> None:
         with whole_file(path) as temporary:
-            temporary.symlink_to("/dev/full")
+            temporary.symlink_to(full_device)
             temporary.write_text("anything")
 
     with pytest.raises(OSError, match="No space left") as error:

@@ -44,9 +44,9 @@ def test_other_errors_blame_nobody(tmp_path: Path) -> None:
 
 
 def test_an_error_that_does_not_fit_on_the_disk_is_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, full_device: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "error-0.txt.tmp").symlink_to("/dev/full")
+    (tmp_path / "error-0.txt.tmp").symlink_to(full_device)
     error = OSError(28, "No space left on device")
     error.add_note("It happened in vae decoder, epoch 3.")
     report(tmp_path, world(0, 1), error)
