@@ -55,11 +55,12 @@ def _error_table(metrics: dict[str, Any]) -> str:
     limits = metrics.get("baseline_limits_reached")
     if limits:
         lines.append(f"The baselines could do with more than baselines.{', '.join(limits)} allows.")
-    harmed = metrics.get("baselines_not_refitted")
-    if harmed:
+    suspects = metrics.get("suspect_designs")
+    if suspects:
+        names = " and ".join(metrics["baselines_not_refitted"])
         lines.append(
-            f"{' and '.join(harmed)}: fitted to the training designs only, as the validation "
-            f"designs would make errors larger. The run's warning says which to look at."
+            f"{names}: fitted to the training designs only, as the validation designs would "
+            f"not make errors smaller. Look first at {', '.join(suspects)}."
         )
     lines.append(_champion(metrics))
     for part, figures in metrics.get("uncertainty", {}).items():

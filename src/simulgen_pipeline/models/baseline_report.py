@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from simulgen_pipeline.data.artifact import Config
 
 from .baseline_tuning import POD_GPR, POD_RBF, BaselineConfig
-from .refit_check import MOST_GROWTH
 
 Float64 = NDArray[np.float64]
 
@@ -21,8 +20,8 @@ logger = logging.getLogger(__name__)
 
 # Limits that a refit meets again; the others are those of choices, which it leaves as they are.
 LIMITS_OF_REFIT = ("max_rbf_designs", "max_gp_designs", "max_bytes")
-# Designs that a warning names.
-NUM_NAMED = 3
+# Designs to look at where some do harm.
+NUM_SUSPECTS = 3
 
 
 def limits_reached(report: Config, config: BaselineConfig, pod_limited: bool) -> list[str]:
@@ -67,22 +66,20 @@ def log_fit(report: Config) -> None:
         logger.info("Limits of the baselines reached: %s", ", ".join(report["limits_reached"]))
 
 
-def warn_of_harm(models: list[str], rows: NDArray[np.int64], errors: Float64) -> None:
-    """Say which models are not given designs, and which of these to look at.
+def suspects(rows: NDArray[np.int64], errors: Float64) -> list[int]:
+    """Of the rows (a,) those whose fields are furthest from what was predicted, by errors (a,)."""
+    return [int(row) for row in rows[np.argsort(-errors)[:NUM_SUSPECTS]]]
 
-    Args:
-        models: their names.
-        rows: (a,) the designs.
-        errors: (a,) of what was predicted of them.
-    """
+
+def warn_of_harm(not_refitted: list[str], suspect_rows: list[int], num_added: int) -> None:
+    """Say which models are not given the added designs, and which of these to look at."""
     logger.warning(
-        "%s: fitted to the training designs only. The %d validation designs would make the error "
-        "of designs held out more than %g times as large: some contradict the others, or there are "
-        "too few training designs to tune on. Look first at rows %s, whose fields are furthest "
-        "from what was predicted: are these the fields of these parameters, in the same units, of "
-        "simulations that converged?",
-        " and ".join(models),
-        len(rows),
-        MOST_GROWTH,
-        ", ".join(map(str, rows[np.argsort(-errors)[:NUM_NAMED]])),
+        "%s: fitted to the training designs only. The %d validation designs would not make errors "
+        "of designs held out smaller: some contradict the others, or there are too few designs to "
+        "tell. Look first at rows %s (from 0), whose fields are furthest from what was predicted: "
+        "are these the fields of these parameters, in the same units, of simulations that "
+        "converged?",
+        " and ".join(not_refitted),
+        num_added,
+        ", ".join(map(str, suspect_rows)),
     )

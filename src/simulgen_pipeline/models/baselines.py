@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from simulgen_pipeline.data.artifact import Config, State, join_states, part_of
 from simulgen_pipeline.data.errors import DataError
 
-from .baseline_report import limits_of_refit, limits_reached, log_fit, warn_of_harm
+from .baseline_report import limits_of_refit, limits_reached, log_fit, suspects, warn_of_harm
 from .baseline_tuning import POD_GPR, POD_RBF, BaselineConfig, points_of, tune
 from .cross_validation import Folds
-from .fitted_designs import FittedDesigns
+from .fitted_designs import FittedDesigns, finite_designs
 from .mode_processes import ModeProcesses, held_out_errors_of_modes
 from .radial_basis import RadialBasis, held_out_errors
 from .refit_check import is_harmed
@@ -57,7 +57,8 @@ class Baselines:
         report: plain values: what was chosen, its cross-validated `error` and that of every
             candidate (Gaussian processes are compared on the leading modes, with length scales and
             noise of all designs), how many designs the models are fitted to, and which limits were
-            reached; of a refit, `not_refitted`: the models that stayed as they were.
+            reached; of a refit, `not_refitted`: the models that stayed as they were, and
+            `suspect_rows`: the designs to look at if any did.
     """
 
     names: ClassVar[tuple[str, ...]] = (POD_RBF, POD_GPR)
@@ -69,7 +70,11 @@ class Baselines:
         points, coefficients = state["points"], state["coefficients"]
         used = slice(rbf["num_designs"])
         self._kernel = RadialBasis(*(rbf[name] for name in RadialBasis._fields))
-        self._rbf = self._kernel.fit(points[used], coefficients[used])
+        self._rbf = self._rbf_for_gpr = self._kernel.fit(points[used], coefficients[used])
+        # Where `pod_gpr` stays and `pod_rbf` does not, RBF of the designs it was fitted to.
+        used = slice(gpr.get("num_rbf_designs", rbf["num_designs"]))
+        if used.stop != rbf["num_designs"]:
+            self._rbf_for_gpr = self._kernel.fit(points[used], coefficients[used])
         used = slice(gpr["num_designs"])
         leading = coefficients[used, : gpr["num_modes"]]
         self._processes = ModeProcesses(gpr["covariance"], state["theta"], points[used], leading)
@@ -100,7 +105,7 @@ class Baselines:
                 that are not finite.
         """
         config, rows = config or BaselineConfig(), np.asarray(rows, dtype=np.int64)
-        designs = _finite(designs, len(rows))
+        designs = finite_designs(designs, len(rows))
         distinct, group = np.unique(designs, axis=0, return_inverse=True)
         if len(distinct) < 3:
             raise DataError(
@@ -159,8 +164,8 @@ class Baselines:
         modes have no process; RBF predicts them for `pod_gpr` if every mode had one. The held-out
         errors behind `pod_rbf`'s standard deviation remain those of the first fit.
 
-        A model that the added designs make predict worse (`refit_check`) is not given them; the
-        report names it in `not_refitted`, and a warning the designs to look at.
+        A model that does not predict better with the added designs (`refit_check`) is given neither
+        them nor their modes; a warning and the report name it, and the designs to look at.
 
         Args:
             reader: fields (N, T, M) in physical units.
@@ -172,7 +177,7 @@ class Baselines:
             DataError: the designs have another number of parameters, or values are not finite.
         """
         config, rows = config or BaselineConfig(), np.asarray(rows, dtype=np.int64)
-        points = points_of(self._known_parameters(_finite(designs, len(rows))), self._state)
+        points = points_of(self._known_parameters(finite_designs(designs, len(rows))), self._state)
         pod, coefficients = self._pod.extended(reader, rows)
         # In random order, like those that were fitted: a limit may leave some out.
         order = np.random.default_rng(config.seed).permutation(len(rows))
@@ -180,36 +185,40 @@ class Baselines:
         first = FittedDesigns(*(self._state[name] for name in FittedDesigns._fields))
         fitted = first.with_runs(points, coefficients, rows)
         harmed = self._harmed(first, fitted, config)
+        outcome: Config = {"not_refitted": harmed, "suspect_rows": []}
         if harmed:
             errors = coefficients.copy()
             errors[:, : self.report["num_modes"]] -= self._rbf(points)
-            warn_of_harm(harmed, rows, np.linalg.norm(errors, axis=1))
+            outcome["suspect_rows"] = suspects(rows, np.linalg.norm(errors, axis=1))
+            warn_of_harm(**outcome, num_added=len(rows))
             # The designs of a model that stays as it is are given no further runs either.
             new = first.are_new(points)
             fitted = first.with_runs(points[new], coefficients[new], rows[new])
         if harmed == list(self.names):
-            return type(self)(self._pod, {**self.report, "not_refitted": harmed}, self._state)
+            return type(self)(self._pod, {**self.report, **outcome}, self._state)
         # An added mode is predicted from no design but the added ones: without them, by zero.
-        added = fitted.coefficients[:, len(self._pod.modes_) :]
+        variances = np.mean(np.square(fitted.coefficients[:, self.report["num_modes"] :]), axis=0)
+        if POD_GPR in harmed:
+            variances = np.zeros_like(variances)
         state = {
             **self._state,
             **fitted._asdict(),
-            "other_variances": np.append(
-                self._state["other_variances"], np.mean(np.square(added), axis=0)
-            ),
+            "other_variances": np.append(self._state["other_variances"], variances),
         }
         report = {
             **self.report,
             "repeated_designs": fitted.repeated,
             "num_designs": len(fitted.points),
             "num_modes": len(pod.modes_),
-            "not_refitted": harmed,
+            **outcome,
         }
         for model, most in config.max_designs.items():
             report[model] = dict(self.report[model])
             if model not in harmed:
                 report[model]["num_designs"] = min(len(fitted.points), most)
-        if fitted.coefficients.shape[1] > self.report["num_modes"]:
+        if POD_GPR in harmed:
+            report[POD_GPR].setdefault("num_rbf_designs", self.report[POD_RBF]["num_designs"])
+        elif len(variances):
             report[POD_GPR]["other_modes"] = self.report[POD_GPR]["other_modes"] or POD_RBF
         of_fit = self.report["limits_reached"]
         report["limits_reached"] = limits_of_refit(report, config, pod.limited_, of_fit)
@@ -221,7 +230,7 @@ class Baselines:
     def _harmed(
         self, first: FittedDesigns, both: FittedDesigns, config: BaselineConfig
     ) -> list[str]:
-        """Models that predict worse with the added designs."""
+        """Models that do not predict better with the added designs."""
         theta, covariance = self._processes.theta, self._processes.covariance
         errors_of: dict[str, Callable[[Folds], Float64 | None]] = {
             POD_RBF: partial(held_out_errors, self._kernel),
@@ -245,7 +254,7 @@ class Baselines:
             DataError: the designs have another number of parameters or are not finite, or there is
                 no such model.
         """
-        points = points_of(self._known_parameters(_finite(designs)), self._state)
+        points = points_of(self._known_parameters(finite_designs(designs)), self._state)
         if model == POD_RBF:
             fields = self._pod.inverse_transform(self._rbf(points))
             return BaselinePrediction(fields, np.broadcast_to(self._state["rbf_std"], fields.shape))
@@ -255,7 +264,7 @@ class Baselines:
         other_variances = np.tile(self._state["other_variances"], (len(points), 1))
         others = np.zeros_like(other_variances)
         if self.report[POD_GPR]["other_modes"] == POD_RBF:
-            others = self._rbf(points)[:, mean.shape[1] :]
+            others = self._rbf_for_gpr(points)[:, mean.shape[1] :]
         return BaselinePrediction(
             *self._pod.inverse_transform_with_std(
                 np.hstack([mean, others]), np.hstack([variance, other_variances])
@@ -281,16 +290,3 @@ class Baselines:
         pod = TrajectoryPod.from_state(config["pod"], part_of(state, "pod"))
         own = {name: value for name, value in state.items() if not name.startswith("pod/")}
         return cls(pod, config["report"], own)
-
-
-def _finite(designs: Float64, num_rows: int | None = None) -> Float64:
-    """Designs as they are, if they are finite and as many as there are rows for them."""
-    designs = np.asarray(designs, dtype=np.float64)
-    if num_rows is not None and len(designs) != num_rows:
-        raise DataError(f"Expected a design for each of {num_rows} rows, got {len(designs)}.")
-    if designs.ndim != 2:
-        raise DataError(f"Expected designs (number, parameters), got shape {designs.shape}.")
-    wrong = np.flatnonzero(~np.isfinite(designs).all(axis=1))
-    if len(wrong):
-        raise DataError(f"Expected finite designs, got others at places {wrong[:5].tolist()}.")
-    return designs

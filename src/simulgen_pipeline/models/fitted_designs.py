@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from simulgen_pipeline.data.errors import DataError
+
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
@@ -69,3 +71,20 @@ class FittedDesigns(NamedTuple):
         members = [*self.members, *rows[:, None]]
         by_design = [members[number] for number in np.argsort(places, kind="stable")]
         return FittedDesigns(everywhere[kept], means, num_runs, np.concatenate(by_design))
+
+
+def finite_designs(designs: Float64, num_rows: int | None = None) -> Float64:
+    """Designs (n, P) as they are.
+
+    Raises:
+        DataError: they are not finite, not a table, or not as many as there are rows for them.
+    """
+    designs = np.asarray(designs, dtype=np.float64)
+    if num_rows is not None and len(designs) != num_rows:
+        raise DataError(f"Expected a design for each of {num_rows} rows, got {len(designs)}.")
+    if designs.ndim != 2:
+        raise DataError(f"Expected designs (number, parameters), got shape {designs.shape}.")
+    wrong = np.flatnonzero(~np.isfinite(designs).all(axis=1))
+    if len(wrong):
+        raise DataError(f"Expected finite designs, got others at places {wrong[:5].tolist()}.")
+    return designs

@@ -1,11 +1,16 @@
-"""Whether a regression predicts worse when it is given further designs, with all that was tuned.
+"""Whether a regression predicts better when it is given further designs, with all that was tuned.
 
 Shapes: n designs so far, a designs added, R modes.
 
 Noise and length scales that suit some designs make a regression go through whatever else it is
 given. A design that contradicts the others, such as one with the parameters of another and a field
 of its own, then bends all around it. Good designs help to predict others that are held out; such a
-design shows in their errors.
+design shows in their errors. Designs that don't make these smaller are no reason to refit.
+
+In random smooth problems (25 to 120 designs, a tenth to three tenths as many added) the sum of
+errors became 0.6 to 1 times as large with good designs, and with few designs of noisy fields, or in
+many dimensions, now and then up to 1.15 times: little is lost without these. The check is no proof:
+a bad design's own error is in both sums, and one that is off by no more than others are may pass.
 """
 
 from __future__ import annotations
@@ -20,11 +25,7 @@ from .fitted_designs import FittedDesigns
 
 Float64 = NDArray[np.float64]
 
-# In random smooth problems (8 to 120 designs, a tenth to four tenths as many added) good designs
-# made errors grow this much only where few designs had been tuned on, and errors of new designs
-# grew as well. From 25 designs on, a bad one that stayed below it raised these by a tenth or so.
-MOST_GROWTH = 1.1
-# Share of the fields' distances from their mean below which errors are round-off.
+# Share of the fields' distances from their mean that errors may grow by: round-off.
 NEGLIGIBLE = 1e-4
 
 
@@ -36,7 +37,7 @@ def is_harmed(
     num_most: int,
     num_folds: int,
 ) -> bool:
-    """Whether errors of all designs grow when each is predicted from the added ones as well.
+    """Whether the sum of errors grows when each design is predicted from the added ones as well.
 
     Before, the first designs are held out in folds of their own, and the added ones are predicted
     from the first; after, all are held out in folds of both.
@@ -66,7 +67,7 @@ def is_harmed(
     before = error(first, given[:num_first], folds(num_first))
     before += error(both, given, [np.arange(num_first, len(given))])
     after = error(both, given, folds(len(given)))
-    return after > MOST_GROWTH * max(before, NEGLIGIBLE * _total(both.coefficients[given]))
+    return after > before + NEGLIGIBLE * _total(both.coefficients[given])
 
 
 def _total(errors: Float64) -> float:

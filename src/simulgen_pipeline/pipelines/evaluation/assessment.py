@@ -122,6 +122,7 @@ def assess(
         designs: all of them.
         split: the parts.
     """
+    report = surrogate.baselines.report
     measured = dict.fromkeys(split.parts, surrogate)
     measured["validation"] = surrogate.with_baselines(training_baselines)
     metrics: dict[str, Any] = {
@@ -131,8 +132,9 @@ def assess(
         "reconstruction": {},
         "prediction": {},
         "baselines": {name: {} for name in surrogate.baselines.names},
-        "baseline_limits_reached": surrogate.baselines.report["limits_reached"],
-        "baselines_not_refitted": surrogate.baselines.report["not_refitted"],
+        "baseline_limits_reached": report["limits_reached"],
+        "baselines_not_refitted": report["not_refitted"],
+        "suspect_designs": designs.index[report["suspect_rows"]].tolist(),
         "champion": surrogate.champion,
         "peaks": {},
         "worst": {},

@@ -57,7 +57,12 @@ def assessed(true, tmp_path, monkeypatch):
         surrogate = SimpleNamespace(
             models=("vae", "pod_rbf"),
             baselines=SimpleNamespace(
-                names=("pod_rbf",), report={"limits_reached": [], "not_refitted": []}
+                names=("pod_rbf",),
+                report={
+                    "limits_reached": [],
+                    "not_refitted": ["pod_rbf"],
+                    "suspect_rows": [4, 3],
+                },
             ),
             champion="pod_rbf",
             predict_inputs=predict_inputs,
@@ -76,6 +81,12 @@ def assessed(true, tmp_path, monkeypatch):
         return fields, assess(surrogate, "training", latents, fields, designs, split)
 
     return run
+
+
+def test_designs_to_look_at_are_named_by_their_ids(assessed):
+    _, (metrics, _) = assessed()
+    assert metrics["baselines_not_refitted"] == ["pod_rbf"]
+    assert metrics["suspect_designs"] == ["d4", "d3"]
 
 
 def test_peaks_are_the_vaes_on_validation_and_test_designs(assessed):

@@ -92,6 +92,7 @@ def test_validation_is_measured_by_the_training_fit_and_test_by_what_predicts(
     assert baselines.report["num_designs"] == 14
     assert surrogate.baselines.report["num_designs"] == 19
     assert metrics["baselines_not_refitted"] == surrogate.baselines.report["not_refitted"] == []
+    assert metrics["suspect_designs"] == []
     validation = errors_of(baselines, surrogate, pulse, SPLIT.validation)
     test = errors_of(surrogate.baselines, surrogate, pulse, SPLIT.test)
     in_sample = errors_of(surrogate.baselines, surrogate, pulse, SPLIT.validation)

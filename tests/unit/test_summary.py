@@ -1,0 +1,29 @@
+"""What the summary says about a run's metrics."""
+
+from kedro.io import DataCatalog, MemoryDataset
+
+from simulgen_pipeline.summary import summarise
+
+ERRORS = {"relative_l2_mean": 0.1, "relative_l2_max": 0.2}
+METRICS = {
+    "num_designs": {"train": 8, "validation": 2, "test": 0},
+    "reconstruction": {"validation": ERRORS},
+    "prediction": {"validation": ERRORS},
+    "baselines": {"pod_rbf": {"validation": ERRORS}},
+    "baselines_not_refitted": [],
+    "suspect_designs": [],
+    "champion": "vae",
+}
+
+
+def summary(**changes: object) -> str:
+    return summarise(DataCatalog({"metrics": MemoryDataset({**METRICS, **changes})}), None)
+
+
+def test_designs_that_baselines_were_not_given_are_named() -> None:
+    assert "Look first" not in summary()
+    text = summary(
+        baselines_not_refitted=["pod_rbf", "pod_gpr"], suspect_designs=["beam_07", "beam_12"]
+    )
+    assert "pod_rbf and pod_gpr: fitted to the training designs only" in text
+    assert "Look first at beam_07, beam_12." in text
