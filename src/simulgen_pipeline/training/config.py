@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
@@ -12,9 +12,6 @@ from .presets import CONDITIONER_PRESETS, VAE_PRESETS, with_preset
 from .rendezvous import split_rendezvous
 
 Loss = Literal["mse", "mae", "smooth_l1", "huber"]
-
-# The fewest epochs that `num_epochs: auto` makes of its steps.
-FEWEST_AUTO_EPOCHS = 40
 
 
 class _Frozen(BaseModel):
@@ -66,10 +63,16 @@ class EngineConfig(_Frozen):
 
 
 class OptimisationConfig(_Frozen):
-    """AdamW with warm-up and cosine annealing, optionally with warm restarts."""
+    """AdamW with warm-up and cosine annealing, optionally with warm restarts.
+
+    Attributes:
+        fewest_auto_epochs: that `num_epochs: auto` makes of its steps.
+    """
+
+    fewest_auto_epochs: ClassVar[int] = 40
 
     num_epochs: Literal["auto"] | int = Field(
-        "auto", description="auto: as many as make auto_steps, and at least 40"
+        "auto", description="auto: as many as make auto_steps, and at least fewest_auto_epochs"
     )
     auto_steps: int = Field(2000, ge=1, description="optimizer steps that auto aims at")
     batch_size: int = Field(16, ge=1, description="designs per optimizer step, over all processes")
@@ -99,11 +102,14 @@ class OptimisationConfig(_Frozen):
         """The number of epochs for some training designs."""
         if self.num_epochs != "auto":
             return self.num_epochs
-        return max(FEWEST_AUTO_EPOCHS, round(self.auto_steps / self.steps_per_epoch(num_designs)))
+        num_epochs = round(self.auto_steps / self.steps_per_epoch(num_designs))
+        return max(self.fewest_auto_epochs, num_epochs)
 
 
 class ConditionerOptimisation(OptimisationConfig):
     """The same for a conditioner, which is small and trained through a decoder that is done."""
+
+    fewest_auto_epochs: ClassVar[int] = 20
 
     auto_steps: int = Field(700, ge=1, description="optimizer steps that auto aims at")
 
@@ -223,6 +229,8 @@ class ConditionerConfig(_Frozen):
 
 class EndToEndOptimisation(OptimisationConfig):
     """The same for conditioner and decoder together, which are both trained already."""
+
+    fewest_auto_epochs: ClassVar[int] = 20
 
     auto_steps: int = Field(500, ge=1, description="optimizer steps that auto aims at")
     learning_rate: float = Field(1e-4, gt=0, description="the highest, after warm-up")
