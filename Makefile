@@ -44,7 +44,7 @@ imports: $(VENV)/.installed-dev  ## Which layer may import which
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.installed-dev  ## Tests, one real run of each pipeline among them
-	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 viz: $(VENV)/.installed  ## The lineage in the browser
 	$(BIN)/kedro viz run --pipeline=full_vae

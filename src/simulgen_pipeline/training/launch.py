@@ -219,11 +219,13 @@ def run_torchrun(folder: Path, num_processes: int, meeting: Meeting | None = Non
         env=environment | os.environ,
     ) as process:
         try:
-            with _sigterm_as_exit(), _watched(process, folder, meeting):
+            with _signals_as_exits() as exits, _watched(process, folder, meeting):
                 assert process.stdout is not None
                 for line in process.stdout:
                     _relay(line.rstrip("\n"), tail, reports)
                 code = process.wait()
+                if exits:
+                    raise exits[0]
         except BaseException:
             _stop(process)
             raise
@@ -297,17 +299,27 @@ def _stop(process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def _sigterm_as_exit() -> Iterator[None]:
-    """Let SIGTERM unwind the stack like Ctrl-C does, so that the processes are stopped too."""
+def _signals_as_exits() -> Iterator[list[BaseException]]:
+    """Let SIGTERM unwind the stack like Ctrl-C does, so that the processes are stopped too.
+
+    What was raised is listed as well: raised where errors are ignored, such as when an object is
+    finalised, it would be lost.
+    """
+    exits: list[BaseException] = []
 
     def leave(signum: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + signum)
+        exits.append(KeyboardInterrupt() if signum == signal.SIGINT else SystemExit(128 + signum))
+        raise exits[-1]
 
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's; workers still watch this process
+        yield exits  # signals are the main thread's; workers still watch this process
         return
-    previous = signal.signal(signal.SIGTERM, leave)
+    known = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {n: handler for n, handler in known.items() if handler is not signal.SIG_IGN}
+    for number in previous:
+        signal.signal(number, leave)
     try:
-        yield
+        yield exits
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

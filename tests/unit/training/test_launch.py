@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +60,26 @@ def test_a_job_that_does_not_fit_on_the_disk_is_told_with_a_remedy(
     with pytest.raises(TrainingError, match="No space left on device") as error:
         _write(tmp_path, job, {})
     assert DISK_REMEDY in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_of_it"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_a_signal_ends_a_training_even_if_its_exception_is_lost(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    exit_of_it: type[BaseException],
+) -> None:
+    def lose(*arguments: object) -> None:
+        with suppress(BaseException):
+            os.kill(os.getpid(), number)
+            time.sleep(1)
+
+    before = signal.getsignal(number)
+    command = [sys.executable, "-c", "print('a line'); raise SystemExit(1)"]
+    monkeypatch.setattr(launch, "torchrun_command", lambda *arguments: command)
+    monkeypatch.setattr(launch, "_relay", lose)
+    with pytest.raises(exit_of_it):
+        launch.run_torchrun(tmp_path, 1)
+    assert signal.getsignal(number) is before
