@@ -96,6 +96,7 @@ def test_a_process_of_two_that_is_killed_or_hangs(
     assert equal_weights(resumed, undisturbed(prepared, known, num_processes=2))
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_signals_to_the_launcher_then_a_full_disk_then_a_damaged_checkpoint(
     prepared: Any,
     disturbed: Callable[..., None],

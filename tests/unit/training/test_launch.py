@@ -62,6 +62,7 @@ def test_a_job_that_does_not_fit_on_the_disk_is_told_with_a_remedy(
     assert DISK_REMEDY in str(error.value)
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
     ("number", "exit_of_it"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
 )
