@@ -12,14 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from simulgen_pipeline.training.config import ConditionerConfig, EngineConfig, VaeConfig
+from simulgen_pipeline.data.fields import (
+    FieldMetadata,
+    SimulationFields,
+    open_fields,
+    write_fields,
+)
+from simulgen_pipeline.models.trained import TrainedConditioner
+from simulgen_pipeline.training.config import (
+    ConditionerConfig,
+    EngineConfig,
+    RefitConfig,
+    VaeConfig,
+)
 from simulgen_pipeline.training.errors import TrainingError
-from simulgen_pipeline.training.fit import fit_conditioner, fit_vae
+from simulgen_pipeline.training.fit import fit_conditioner, fit_on, fit_vae
 
 SMALL: dict[str, Any] = {
     "filters": (16, 12),
@@ -299,6 +313,49 @@ def test_a_conditioner_learns_and_leaves_the_vae_alone(prepared: Any) -> None:
     assert history["validation_prediction_error"].notna().any()
     for name, value in vae.network.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+def test_training_goes_on_with_the_validation_designs(prepared: Any) -> None:
+    vae, _ = train(prepared, prepared.work / "vae", {"training": {"num_epochs": 40}})
+    latents = vae.encode(prepared.channels.read(range(24)))
+    optimisation = {"num_epochs": 20, "batch_size": 5}
+    config = ConditionerConfig(filters=(16,), num_members=2, training=optimisation)  # type: ignore[arg-type]
+    data = (prepared.channels, prepared.designs, latents, vae)
+    engine, folder = EngineConfig(), prepared.work / "conditioner"
+    before, _ = fit_conditioner(*data, config, engine, "auto", folder, prepared.logs)
+
+    def refit(channels: SimulationFields) -> tuple[TrainedConditioner, pd.DataFrame]:
+        return fit_on(
+            before,
+            channels,
+            *data[1:],
+            config.augmentation,
+            RefitConfig(training={"num_epochs": 60, "batch_size": 5, "learning_rate": 2e-3}),  # type: ignore[arg-type]
+            engine,
+            "auto",
+            prepared.work / "refit",
+            prepared.logs,
+        )
+
+    def errors(conditioner: TrainedConditioner, rows: tuple[int, ...]) -> NDArray[Any]:
+        true = prepared.channels.read(rows)
+        told = conditioner.channels(prepared.designs.take(rows), vae).mean(dim=0).numpy()
+        return np.linalg.norm(told - true, axis=(1, 2)) / np.linalg.norm(true, axis=(1, 2))
+
+    after, history = refit(prepared.channels)
+    assert len(history) == 60
+    assert not any(name.startswith("validation_") for name in history)
+    validation, test = vae.split.validation, vae.split.test
+    assert errors(after, validation).mean() < 0.5 * errors(before, validation).mean()
+    assert before.decoder is None  # the VAE's serves, which stays as it was
+    assert after.decoder is not None
+    # Test designs are used by nothing.
+    other = prepared.channels.read(range(24))
+    other[list(test)] = 1e3
+    blocks = [(np.arange(24), {"fields": other})]
+    write_fields(prepared.work / "other.h5", 24, blocks, FieldMetadata(), "other")
+    unchanged, _ = refit(open_fields(prepared.work / "other.h5"))
+    assert equal_weights(after, unchanged)
 
 
 def test_tensorboard_has_every_term(prepared: Any) -> None:

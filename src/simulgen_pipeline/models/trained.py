@@ -151,10 +151,14 @@ class TrainedConditioner:
 
     Attributes:
         network: the ensemble.
+        num_designs: that it was trained on.
         decoder: its own, if it was trained together with one; else the VAE's serves.
     """
 
-    def __init__(self, network: Conditioner, decoder: Decoder | None = None) -> None:
+    def __init__(
+        self, network: Conditioner, num_designs: int, decoder: Decoder | None = None
+    ) -> None:
+        self.num_designs = num_designs
         self.network = network.eval().requires_grad_(False)
         self.decoder = None if decoder is None else decoder.eval().requires_grad_(False)
 
@@ -183,6 +187,7 @@ class TrainedConditioner:
         return {
             "architecture": self.network.architecture.model_dump(mode="json"),
             "vae_architecture": self.network.vae_architecture.model_dump(mode="json"),
+            "num_designs": self.num_designs,
             "has_decoder": self.decoder is not None,
         }
 
@@ -200,10 +205,10 @@ class TrainedConditioner:
         )
         _load_weights(network, state)
         if not config["has_decoder"]:
-            return cls(network)
+            return cls(network, config["num_designs"])
         decoder = Decoder(vae_architecture)
         _load_weights(decoder, part_of(state, "decoder"))
-        return cls(network, decoder)
+        return cls(network, config["num_designs"], decoder)
 
 
 def _batches(array: NDArray[Any]) -> list[NDArray[Any]]:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import psutil
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from simulgen_pipeline.data.fields import open_fields
 from simulgen_pipeline.models.conditioner import Conditioner
@@ -40,6 +40,7 @@ from .job import (
     Arrays,
     ConditionerJob,
     Job,
+    RefitJob,
     VaeJob,
     part_of_arrays,
     read_job,
@@ -84,15 +85,28 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
     """The modules that a job trains, with initial weights drawn from its seed, and how it does."""
     torch.manual_seed(job.engine.seed)
     vae = HierarchicalVae(job.architecture)
+    if isinstance(job, RefitJob):
+        vae.load_state_dict(part_of_arrays(arrays, "vae"))
+        spread = _latent_spread(job, vae, arrays)
+        conditioner = Conditioner(job.conditioner, job.architecture)
+        conditioner.load_state_dict(part_of_arrays(arrays, "conditioner"))
+        conditioner.requires_grad_(True)  # the base of members, too
+        own_decoder = part_of_arrays(arrays, "decoder")
+        if own_decoder:
+            vae.decoder.load_state_dict(own_decoder)
+        both = FieldFit("mse", True, job.config.latent_weight, tune_decoder=True)
+        refit = partial(
+            ConditionerObjective, conditioner, vae.decoder, spread, job.augmentation, both
+        )
+        return {"conditioner": conditioner, "decoder": vae.decoder}, [
+            Stage(job.name, refit, job.config.training)
+        ]
     if isinstance(job, ConditionerJob):
         vae.load_state_dict(part_of_arrays(arrays, "vae"))
         conditioner = Conditioner(job.conditioner, job.architecture)
         if conditioner.base is not None:
             conditioner.base.load_state_dict(part_of_arrays(arrays, "design_posterior"))
-        with torch.no_grad():
-            relative = vae.decoder.relative(_latents(arrays)).flat()
-        spread = relative[list(job.split.train)].std(dim=0)
-        spread = spread.clamp_min(SMALLEST_SPREAD * float(spread.max()) or 1.0)
+        spread = _latent_spread(job, vae, arrays)
         alone = FieldFit("mse", True, job.config.latent_weight, tune_decoder=False)
         make = partial(
             ConditionerObjective,
@@ -147,6 +161,14 @@ def _design_posterior(job: VaeJob, arrays: Arrays) -> ResidualMlp:
 def _sampler(job: VaeJob, arrays: Arrays) -> DesignExplorer:
     known = arrays["designs"][list(job.split.train)]
     return DesignExplorer(known, job.mix_designs)
+
+
+def _latent_spread(job: ConditionerJob | RefitJob, vae: HierarchicalVae, arrays: Arrays) -> Tensor:
+    """Standard deviations (Q,) of the training designs' latents relative to their priors."""
+    with torch.no_grad():
+        relative = vae.decoder.relative(_latents(arrays)).flat()
+    spread = relative[list(job.split.train)].std(dim=0)
+    return spread.clamp_min(SMALLEST_SPREAD * float(spread.max()) or 1.0)
 
 
 def _latents(arrays: Arrays) -> Latents:

@@ -24,7 +24,6 @@ from simulgen_pipeline.evaluation.champion import choose_champion
 from simulgen_pipeline.evaluation.generation import assess_samples
 from simulgen_pipeline.evaluation.metrics import FieldErrors, IntervalErrors, calibration_factor
 from simulgen_pipeline.evaluation.peaks import PeakErrors, WorstErrors
-from simulgen_pipeline.models.baselines import Baselines
 from simulgen_pipeline.models.trained import LatentArrays, StoredLatents, TrainedVae
 from simulgen_pipeline.surrogate import VAE, Surrogate
 
@@ -105,29 +104,32 @@ def _compared(
 
 def assess(
     surrogate: Surrogate,
-    training_baselines: Baselines,
+    unaware: Surrogate,
     latents: StoredLatents,
     fields: SimulationFields,
     designs: pd.DataFrame,
-    split: Split,
 ) -> Assessment:
     """Errors of reconstruction, prediction and baselines on every part, and how far samples of the
     VAE's prior are from the training designs, in physical units.
 
     Args:
-        surrogate: whose baselines are fitted to training and validation designs.
-        training_baselines: fitted to the training designs, measured on the validation designs.
+        surrogate: whose models know training and validation designs.
+        unaware: the same, with models that know training designs alone, which are measured on the
+            validation designs.
         latents: of all designs.
         fields: of all designs.
         designs: all of them.
-        split: the parts.
     """
+    split = surrogate.vae.split
     report = surrogate.baselines.report
-    measured = dict.fromkeys(split.parts, surrogate)
-    measured["validation"] = surrogate.with_baselines(training_baselines)
+    measured = dict.fromkeys(split.parts, surrogate) | {"validation": unaware}
     metrics: dict[str, Any] = {
         "num_designs": {
             part: len(getattr(split, part)) for part in ("train", "validation", "test")
+        },
+        "num_designs_fitted": {
+            VAE: surrogate.conditioner.num_designs,
+            **{name: report[name]["num_designs"] for name in surrogate.baselines.names},
         },
         "reconstruction": {},
         "prediction": {},

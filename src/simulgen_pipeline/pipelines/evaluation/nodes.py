@@ -42,29 +42,32 @@ def fit_baselines(
 def assemble_surrogate(
     vae: TrainedVae,
     conditioner: TrainedConditioner,
+    refitted_conditioner: TrainedConditioner,
     baselines: Baselines,
     fields: SimulationFields,
     design_table: pd.DataFrame,
     config: BaselineConfig,
 ) -> Surrogate:
-    """Calibrate the models on the validation designs, then give these to the baselines, too."""
+    """Calibrate the models on the validation designs, then put in those that know these, too."""
     surrogate = Surrogate(vae, conditioner, baselines, fields.metadata)
     calibrated = calibrate(surrogate, fields, design_table, vae.split)
     rows = np.array(vae.split.validation)
     designs = vae.design_scaler.inputs(design_table.iloc[rows], warn=False)
-    return calibrated.with_baselines(baselines.refit(fields, rows, designs.features, config))
+    refitted_baselines = baselines.refit(fields, rows, designs.features, config)
+    return calibrated.with_models(refitted_conditioner, refitted_baselines)
 
 
 def evaluate(
     surrogate: Surrogate,
+    conditioner: TrainedConditioner,
     baselines: Baselines,
     latents: StoredLatents,
     fields: SimulationFields,
     design_table: pd.DataFrame,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Measure the surrogate on every part, its baselines where they were not fitted."""
-    split = surrogate.vae.split
-    return assess(surrogate, baselines, latents, fields, design_table, split)
+    """Measure the surrogate on every part, on validation designs before it was given them."""
+    unaware = surrogate.with_models(conditioner, baselines)
+    return assess(surrogate, unaware, latents, fields, design_table)
 
 
 def draw_over_time(

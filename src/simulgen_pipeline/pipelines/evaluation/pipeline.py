@@ -22,6 +22,7 @@ def create_assembly() -> Pipeline:
                 [
                     "vae",
                     "conditioner",
+                    "refitted_conditioner",
                     "baselines",
                     "fields",
                     "design_table",
@@ -32,7 +33,7 @@ def create_assembly() -> Pipeline:
             ),
             Node(
                 nodes.evaluate,
-                ["surrogate", "baselines", "latents", "fields", "design_table"],
+                ["surrogate", "conditioner", "baselines", "latents", "fields", "design_table"],
                 ["metrics", "design_errors"],
                 name="evaluate",
             ),

@@ -29,6 +29,16 @@ from simulgen_pipeline.surrogate import Surrogate
 ROWS = tuple(range(24))
 SPLIT = Split(train=ROWS[:14], validation=ROWS[14:19], test=ROWS[19:])
 MEMBERS = (0.9, 1.1)
+REFITTED = 2.0  # what the refitted conditioner's fields are multiplied with
+
+
+def conditioner_of(field: np.ndarray) -> Any:
+    """One that predicts the same field (T, M) for every design, but for its members' opinions."""
+    members = torch.from_numpy(np.stack([size * field for size in MEMBERS])).float()
+    return SimpleNamespace(
+        channels=lambda designs, vae: members[:, None].expand(-1, len(designs), -1, -1),
+        num_designs=19,
+    )
 
 
 @pytest.fixture
@@ -61,14 +71,14 @@ def assembled(
             network=SimpleNamespace(architecture=SimpleNamespace(num_time_steps=len(mean))),
             decode=lambda stored: np.stack([mean] * len(stored.main)),
         )
-        members = torch.from_numpy(np.stack([size * mean for size in MEMBERS])).float()
-        conditioner: Any = SimpleNamespace(
-            channels=lambda designs, vae: members[:, None].expand(-1, len(designs), -1, -1)
-        )
+        before, after = (conditioner_of(size * mean) for size in (1.0, REFITTED))
         baselines = fit_baselines(fields, table, vae, BaselineConfig())
-        surrogate = assemble_surrogate(vae, conditioner, baselines, fields, table, BaselineConfig())
+        surrogate = assemble_surrogate(
+            vae, before, after, baselines, fields, table, BaselineConfig()
+        )
         latents: Any = SimpleNamespace(values=(np.zeros(24), np.zeros(24)))
-        return baselines, surrogate, evaluate(surrogate, baselines, latents, fields, table)
+        measured = evaluate(surrogate, before, baselines, latents, fields, table)
+        return baselines, surrogate, measured
 
     return assemble
 
@@ -112,11 +122,26 @@ def test_factors_are_those_of_the_training_fit_on_the_validation_designs(
 ) -> None:
     baselines, surrogate, _ = assembled()
     rows = list(SPLIT.validation)
-    calibrated = surrogate.with_baselines(baselines)
+    calibrated = surrogate.with_models(surrogate.conditioner, baselines)
     for model in baselines.names:
         predicted = calibrated.predict(pulse.designs.iloc[rows], model)
         inside = np.abs(predicted.fields - pulse.fields[rows]) <= 1.645 * predicted.std
         assert inside.mean() == pytest.approx(HIGHEST_LEVEL, abs=0.01)  # of five designs
+
+
+def test_the_vae_predicts_with_the_refitted_conditioner_and_is_chosen_by_the_other(
+    assembled: Callable[..., Any], pulse: SimpleNamespace
+) -> None:
+    _, surrogate, (metrics, errors) = assembled()
+    mean = pulse.fields[:14].mean(axis=0)
+    for part, size in (("validation", 1.0), ("test", REFITTED)):
+        true = pulse.fields[list(getattr(SPLIT, part))]
+        wrong = np.linalg.norm(size * mean - true, axis=(1, 2)) / np.linalg.norm(true, axis=(1, 2))
+        found = errors.loc[errors["part"] == part, "vae"]
+        np.testing.assert_allclose(found, wrong, rtol=1e-4)
+        assert metrics["prediction"][part]["relative_l2_mean"] == pytest.approx(wrong.mean(), 1e-4)
+    predicted = surrogate.predict(pulse.designs.iloc[[0]]).fields[0]
+    np.testing.assert_allclose(predicted, REFITTED * mean, rtol=1e-3, atol=1e-3 * mean.max())
 
 
 def test_nothing_depends_on_the_test_designs(
