@@ -25,7 +25,7 @@ from simulgen_pipeline.data.fields import (
     open_fields,
     write_fields,
 )
-from simulgen_pipeline.models.trained import TrainedConditioner
+from simulgen_pipeline.models.trained import HeldOutConditioners, TrainedConditioner
 from simulgen_pipeline.training.config import (
     ConditionerConfig,
     EngineConfig,
@@ -33,7 +33,7 @@ from simulgen_pipeline.training.config import (
     VaeConfig,
 )
 from simulgen_pipeline.training.errors import TrainingError
-from simulgen_pipeline.training.fit import fit_conditioner, fit_on, fit_vae
+from simulgen_pipeline.training.fit import fit_conditioner, fit_vae, refit_conditioner
 
 SMALL: dict[str, Any] = {
     "filters": (16, 12),
@@ -324,8 +324,10 @@ def test_training_goes_on_with_the_validation_designs(prepared: Any) -> None:
     engine, folder = EngineConfig(), prepared.work / "conditioner"
     before, _ = fit_conditioner(*data, config, engine, "auto", folder, prepared.logs)
 
-    def refit(channels: SimulationFields) -> tuple[TrainedConditioner, pd.DataFrame]:
-        return fit_on(
+    def refit(
+        channels: SimulationFields,
+    ) -> tuple[TrainedConditioner, HeldOutConditioners, pd.DataFrame]:
+        return refit_conditioner(
             before,
             channels,
             *data[1:],
@@ -342,20 +344,27 @@ def test_training_goes_on_with_the_validation_designs(prepared: Any) -> None:
         told = conditioner.channels(prepared.designs.take(rows), vae).mean(dim=0).numpy()
         return np.linalg.norm(told - true, axis=(1, 2)) / np.linalg.norm(true, axis=(1, 2))
 
-    after, history = refit(prepared.channels)
-    assert len(history) == 60
+    after, held_out, history = refit(prepared.channels)
+    assert len(history) == 3 * 60
     assert not any(name.startswith("validation_") for name in history)
     validation, test = vae.split.validation, vae.split.test
     assert errors(after, validation).mean() < 0.5 * errors(before, validation).mean()
+    assert after.num_designs == len(vae.split.train) + len(validation)
     assert before.decoder is None  # the VAE's serves, which stays as it was
     assert after.decoder is not None
-    # Test designs are used by nothing.
+    # Test designs are used by nothing, and a validation design not by all.
+    (unaware, first), (aware, others) = held_out.parts
+    assert first + others == validation
     other = prepared.channels.read(range(24))
     other[list(test)] = 1e3
+    other[list(first)] *= 2
     blocks = [(np.arange(24), {"fields": other})]
     write_fields(prepared.work / "other.h5", 24, blocks, FieldMetadata(), "other")
-    unchanged, _ = refit(open_fields(prepared.work / "other.h5"))
-    assert equal_weights(after, unchanged)
+    changed, changed_parts, _ = refit(open_fields(prepared.work / "other.h5"))
+    assert equal_weights(changed_parts.parts[0][0], unaware)
+    assert not equal_weights(changed_parts.parts[1][0], aware)
+    assert not equal_weights(changed, after)
+    assert unaware.num_designs == aware.num_designs == after.num_designs - 1
 
 
 def test_tensorboard_has_every_term(prepared: Any) -> None:

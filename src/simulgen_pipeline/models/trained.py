@@ -6,6 +6,7 @@ K members, Z main latent, L levels, H latent of a level.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
@@ -209,6 +210,40 @@ class TrainedConditioner:
         decoder = Decoder(vae_architecture)
         _load_weights(decoder, part_of(state, "decoder"))
         return cls(network, config["num_designs"], decoder)
+
+
+class HeldOutConditioners:
+    """Conditioners for designs that they do not know, and another one that predicts does.
+
+    Attributes:
+        parts: conditioners, and the rows of the designs that each was trained without.
+    """
+
+    def __init__(self, parts: Sequence[tuple[TrainedConditioner, tuple[int, ...]]]) -> None:
+        self.parts = list(parts)
+
+    def config(self) -> Config:
+        return {
+            "parts": [
+                {"rows": list(rows), "conditioner": conditioner.config()}
+                for conditioner, rows in self.parts
+            ]
+        }
+
+    def state(self) -> State:
+        return join_states({str(i): conditioner for i, (conditioner, _) in enumerate(self.parts)})
+
+    @classmethod
+    def from_state(cls, config: Config, state: State) -> Self:
+        return cls(
+            [
+                (
+                    TrainedConditioner.from_state(part["conditioner"], part_of(state, str(i))),
+                    tuple(part["rows"]),
+                )
+                for i, part in enumerate(config["parts"])
+            ]
+        )
 
 
 def _batches(array: NDArray[Any]) -> list[NDArray[Any]]:

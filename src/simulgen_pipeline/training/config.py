@@ -111,7 +111,7 @@ class ConditionerOptimisation(OptimisationConfig):
 
     fewest_auto_epochs: ClassVar[int] = 20
 
-    auto_steps: int = Field(700, ge=1, description="optimizer steps that auto aims at")
+    auto_steps: int = Field(400, ge=1, description="optimizer steps that auto aims at")
 
 
 class KlAnnealing(_Frozen):
@@ -253,7 +253,7 @@ class RefitOptimisation(OptimisationConfig):
 
     fewest_auto_epochs: ClassVar[int] = 10
 
-    auto_steps: int = Field(500, ge=1, description="optimizer steps that auto aims at")
+    auto_steps: int = Field(400, ge=1, description="optimizer steps that auto aims at")
     learning_rate: float = Field(5e-4, gt=0, description="the highest, after warm-up")
 
 

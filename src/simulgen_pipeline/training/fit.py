@@ -25,7 +25,12 @@ from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.conditioner import Conditioner, ConditionerArchitecture
 from simulgen_pipeline.models.layers import ResidualMlp
-from simulgen_pipeline.models.trained import LatentArrays, TrainedConditioner, TrainedVae
+from simulgen_pipeline.models.trained import (
+    HeldOutConditioners,
+    LatentArrays,
+    TrainedConditioner,
+    TrainedVae,
+)
 from simulgen_pipeline.models.vae import Decoder, HierarchicalVae, VaeArchitecture
 
 from .config import (
@@ -46,6 +51,8 @@ from .picture_augmentation import PictureAugmentation
 # smooth in the design (a validation error of 6.7% on a smaller study of the demo's kind, where
 # 256, 256, 256 got 7.7%).
 DESIGN_FILTERS = (64,)
+# Parts of the validation designs that a refit is trained without, in turn.
+NUM_HELD_OUT_PARTS = 2
 # Norm that a zero field is taken to have, relative to the largest in training, so that norms can
 # divide.
 SMALLEST_NORM = 1e-3
@@ -171,7 +178,7 @@ def fit_conditioner(
     return TrainedConditioner(network, len(vae.split.train), decoder), trained.history
 
 
-def fit_on(
+def refit_conditioner(
     conditioner: TrainedConditioner,
     channels: SimulationFields,
     designs: DesignInputs,
@@ -183,23 +190,29 @@ def fit_on(
     memory: Memory,
     work_folder: Path,
     log_folder: Path,
-) -> tuple[TrainedConditioner, pd.DataFrame]:
+) -> tuple[TrainedConditioner, HeldOutConditioners, pd.DataFrame]:
     """Train a conditioner and a decoder of its own on, with training and validation designs.
 
-    Nothing is held out that could tell when to stop: it is as long as `config` says.
+    How good such a conditioner is on designs that it does not know is told by others, that are
+    trained in the same way without some of the validation designs. Nothing is left that could tell
+    when to stop: it is as long as `config` says.
 
     Returns:
-        The conditioner with the last weights, and a row per epoch.
+        The conditioner, those that do not know some of the validation designs, and a row per epoch
+        of all, in the reverse order.
 
     Raises:
         TrainingError: a training process failed.
     """
     architecture, seen = conditioner.network.architecture, vae.split
     split = Split(train=tuple(sorted((*seen.train, *seen.validation))), validation=(), test=())
+    num_parts = min(NUM_HELD_OUT_PARTS, len(seen.validation))
+    parts = [seen.validation[number::num_parts] for number in range(num_parts)]
     job = RefitJob(
         fields=channels.path,
         memory=memory,
         split=split,
+        held_out=(*parts, ()),
         architecture=vae.network.architecture,
         engine=engine,
         config=config,
@@ -212,11 +225,16 @@ def fit_on(
     if conditioner.decoder is not None:
         arrays |= _weights(conditioner.decoder, "decoder")
     trained = train(job, arrays, work_folder)
-    network = Conditioner(architecture, vae.network.architecture)
-    network.load_state_dict(part_of_arrays(trained.weights, "conditioner"))
-    decoder = Decoder(vae.network.architecture)
-    decoder.load_state_dict(part_of_arrays(trained.weights, "decoder"))
-    return TrainedConditioner(network, len(split.train), decoder), trained.history
+
+    def refitted(number: int) -> TrainedConditioner:
+        network = Conditioner(architecture, vae.network.architecture)
+        network.load_state_dict(part_of_arrays(trained.weights, f"conditioner_{number}"))
+        decoder = Decoder(vae.network.architecture)
+        decoder.load_state_dict(part_of_arrays(trained.weights, f"decoder_{number}"))
+        return TrainedConditioner(network, len(split.train) - len(job.held_out[number]), decoder)
+
+    held_out = HeldOutConditioners([(refitted(n), part) for n, part in enumerate(parts)])
+    return refitted(num_parts), held_out, trained.history
 
 
 def _conditioner_architecture(

@@ -68,11 +68,13 @@ class ConditionerJob(_Job):
 
 
 class RefitJob(_Job):
-    """Train a trained conditioner and its decoder on, without a look at validation designs. Arrays:
-    those of a `ConditionerJob` but for the design posterior's, which the conditioner has, its
-    weights prefixed with `conditioner.`, and those of a decoder of its own with `decoder.`."""
+    """Train a trained conditioner and its decoder on, once for each part of the designs that is
+    held out, always from the same weights. Arrays: those of a `ConditionerJob` but for the design
+    posterior's, which the conditioner has, its weights prefixed with `conditioner.`, and those of a
+    decoder of its own with `decoder.`."""
 
     name: Literal["refit"] = "refit"
+    held_out: tuple[tuple[int, ...], ...] = Field(description="of the training designs, by refit")
     config: RefitConfig
     augmentation: PictureAugmentation
     conditioner: ConditionerArchitecture

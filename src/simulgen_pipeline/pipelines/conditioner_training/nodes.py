@@ -8,14 +8,19 @@ import pandas as pd
 
 from simulgen_pipeline.data.config import DataConfig
 from simulgen_pipeline.data.fields import SimulationFields
-from simulgen_pipeline.models.trained import StoredLatents, TrainedConditioner, TrainedVae
+from simulgen_pipeline.models.trained import (
+    HeldOutConditioners,
+    StoredLatents,
+    TrainedConditioner,
+    TrainedVae,
+)
+from simulgen_pipeline.training import fit
 from simulgen_pipeline.training.config import (
     ConditionerConfig,
     EndToEndConfig,
     EngineConfig,
     RefitConfig,
 )
-from simulgen_pipeline.training.fit import fit_conditioner, fit_on
 
 
 def train_conditioner(
@@ -35,7 +40,7 @@ def train_conditioner(
     With `end_to_end` it learns from the decoded field, with a decoder of its own that starts as the
     VAE's.
     """
-    return fit_conditioner(
+    return fit.fit_conditioner(
         channels,
         vae.design_scaler.inputs(design_table, warn=False),
         latents.values,
@@ -61,14 +66,15 @@ def refit_conditioner(
     training: EngineConfig,
     work_folder: Path,
     tensorboard: Path,
-) -> tuple[TrainedConditioner, pd.DataFrame]:
+) -> tuple[TrainedConditioner, HeldOutConditioners, pd.DataFrame]:
     """Train conditioner and decoder on with the validation designs, too, unless that is off.
 
-    Predictions of new designs are its; what is chosen by validation designs is chosen without it.
+    Spreads are calibrated on validation designs with those that are trained without them.
     """
     if not refit.enabled:
-        return trained, pd.DataFrame({"epoch": []})
-    return fit_on(
+        unaware = HeldOutConditioners([(trained, vae.split.validation)])
+        return trained, unaware, pd.DataFrame({"epoch": []})
+    return fit.refit_conditioner(
         trained,
         channels,
         vae.design_scaler.inputs(design_table, warn=False),

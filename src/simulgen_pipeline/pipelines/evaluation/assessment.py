@@ -9,7 +9,8 @@ seen them; the test designs are only looked at by `assess`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,13 +19,17 @@ from numpy.typing import NDArray
 
 from simulgen_pipeline.data.design_inputs import DesignInputs
 from simulgen_pipeline.data.fields import SimulationFields
-from simulgen_pipeline.data.split import Split
-from simulgen_pipeline.evaluation.calibration import choose_shape
+from simulgen_pipeline.evaluation.calibration import SpreadShape, choose_shape
 from simulgen_pipeline.evaluation.champion import choose_champion
 from simulgen_pipeline.evaluation.generation import assess_samples
 from simulgen_pipeline.evaluation.metrics import FieldErrors, IntervalErrors, calibration_factor
 from simulgen_pipeline.evaluation.peaks import PeakErrors, WorstErrors
-from simulgen_pipeline.models.trained import LatentArrays, StoredLatents, TrainedVae
+from simulgen_pipeline.models.trained import (
+    HeldOutConditioners,
+    LatentArrays,
+    StoredLatents,
+    TrainedVae,
+)
 from simulgen_pipeline.surrogate import VAE, Surrogate
 
 logger = logging.getLogger(__name__)
@@ -37,6 +42,10 @@ MOST_DESIGNS_FOR_SHAPE = 50
 BLOCK_BYTES = 64 * 2**20
 
 
+# A surrogate, and the designs that it is looked at on.
+Part = tuple[Surrogate, tuple[int, ...]]
+
+
 class Assessment(NamedTuple):
     """The content of `metrics.json`, and by design the errors of models and of the VAE's peak."""
 
@@ -45,32 +54,46 @@ class Assessment(NamedTuple):
 
 
 def calibrate(
-    surrogate: Surrogate, fields: SimulationFields, designs: pd.DataFrame, split: Split
+    surrogate: Surrogate,
+    held_out: HeldOutConditioners,
+    fields: SimulationFields,
+    designs: pd.DataFrame,
 ) -> Surrogate:
-    """The surrogate with spreads that hold on the validation designs, and its champion named."""
+    """The surrogate with spreads that hold on the validation designs, and its champion named.
+
+    Args:
+        surrogate: with models that know the training designs alone, which are compared.
+        held_out: conditioners like the one that will predict, whose spread is the VAE's.
+        fields: of all designs.
+        designs: all of them.
+    """
+    rows = surrogate.vae.split.validation
     surrogate.factors = dict.fromkeys(surrogate.models, 1.0)
     inputs = surrogate.inputs(designs, warn=False)
-    surrogate.shape = choose_shape(_members(surrogate, fields, inputs, split.validation))
+    alike = [(surrogate.with_models(c, surrogate.baselines), part) for c, part in held_out.parts]
+    surrogate.shape = choose_shape(_members(alike, fields, inputs))
     factors, by_design = {}, {}
     for model in surrogate.models:
         errors = FieldErrors()
-        factors[model] = calibration_factor(
-            _compared(surrogate, model, fields, designs, inputs, split.validation, errors)
-        )
+        compared = _compared(surrogate, model, fields, designs, inputs, rows, errors)
+        if model == VAE:
+            deque(compared, maxlen=0)  # errors are counted on the way
+            compared = _compared_in_parts(alike, surrogate.shape, fields, designs, inputs)
+        factors[model] = calibration_factor(compared)
         by_design[model] = errors.relative_l2
     for model in [model for model, factor in factors.items() if not np.isfinite(factor)]:
         logger.warning(
             "The spread of %s is not calibrated: no finite factor makes its intervals hold for "
             "90%% of the values of the %d validation designs.",
             model,
-            len(split.validation),
+            len(rows),
         )
         factors[model] = 1.0
     surrogate.factors = factors
     surrogate.champion = choose_champion(by_design, surrogate.baselines.names)
     logger.info(
         "Champion on the %d validation designs: %s (%s)",
-        len(split.validation),
+        len(rows),
         surrogate.champion,
         ", ".join(f"{m} {np.mean(list(errors.values())):.2%}" for m, errors in by_design.items()),
     )
@@ -78,12 +101,26 @@ def calibrate(
 
 
 def _members(
-    surrogate: Surrogate, fields: SimulationFields, inputs: DesignInputs, rows: tuple[int, ...]
+    parts: Sequence[Part], fields: SimulationFields, inputs: DesignInputs
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    """True field, mean and variance (T, M) of the VAE's members, of the first designs."""
-    for row in rows[:MOST_DESIGNS_FOR_SHAPE]:
-        mean, variance = surrogate.members_moments(inputs.take([row]))
-        yield fields.read([row])[0], mean[0], variance[0]
+    """True field, mean and variance (T, M) of the VAE's members, of the first designs of parts."""
+    for surrogate, rows in parts:
+        for row in rows[: MOST_DESIGNS_FOR_SHAPE // len(parts)]:
+            mean, variance = surrogate.members_moments(inputs.take([row]))
+            yield fields.read([row])[0], mean[0], variance[0]
+
+
+def _compared_in_parts(
+    parts: Sequence[Part],
+    shape: SpreadShape,
+    fields: SimulationFields,
+    designs: pd.DataFrame,
+    inputs: DesignInputs,
+) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    """As `_compared`, by the VAE, with each surrogate on the designs that it does not know."""
+    for surrogate, rows in parts:
+        surrogate.shape = shape
+        yield from _compared(surrogate, VAE, fields, designs, inputs, rows, FieldErrors())
 
 
 def _compared(

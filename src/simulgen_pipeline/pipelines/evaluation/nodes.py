@@ -14,7 +14,12 @@ from simulgen_pipeline.data.pictures import has_pictures
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.evaluation import plots
 from simulgen_pipeline.models.baselines import BaselineConfig, Baselines
-from simulgen_pipeline.models.trained import StoredLatents, TrainedConditioner, TrainedVae
+from simulgen_pipeline.models.trained import (
+    HeldOutConditioners,
+    StoredLatents,
+    TrainedConditioner,
+    TrainedVae,
+)
 from simulgen_pipeline.surrogate import VAE, Surrogate
 
 from .assessment import (
@@ -43,6 +48,7 @@ def assemble_surrogate(
     vae: TrainedVae,
     conditioner: TrainedConditioner,
     refitted_conditioner: TrainedConditioner,
+    held_out_conditioners: HeldOutConditioners,
     baselines: Baselines,
     fields: SimulationFields,
     design_table: pd.DataFrame,
@@ -50,7 +56,7 @@ def assemble_surrogate(
 ) -> Surrogate:
     """Calibrate the models on the validation designs, then put in those that know these, too."""
     surrogate = Surrogate(vae, conditioner, baselines, fields.metadata)
-    calibrated = calibrate(surrogate, fields, design_table, vae.split)
+    calibrated = calibrate(surrogate, held_out_conditioners, fields, design_table)
     rows = np.array(vae.split.validation)
     designs = vae.design_scaler.inputs(design_table.iloc[rows], warn=False)
     refitted_baselines = baselines.refit(fields, rows, designs.features, config)
@@ -82,7 +88,7 @@ def draw_over_time(
     rows = design_table.index.get_indexer(pd.Index(ids))
     true = fields.read(rows)
     nodes = plots.representative_nodes(true, NUM_NODES_OVER_TIME)
-    predicted = surrogate.predict(design_table.iloc[rows])
+    predicted = surrogate.predict_inputs(surrogate.inputs(design_table.iloc[rows], warn=False))
     return plots.plot_over_time(
         surrogate.metadata.time,
         true[:, :, nodes],
@@ -106,7 +112,7 @@ def draw_over_mesh(
     design_id = shown_designs(design_errors, 3)[1 if len(design_errors) > 2 else 0]
     row = design_table.index.get_indexer(pd.Index([design_id]))
     times = plots.representative_times(fields.shape[1], NUM_TIMES_OVER_MESH)
-    predicted = surrogate.predict(design_table.iloc[row])
+    predicted = surrogate.predict_inputs(surrogate.inputs(design_table.iloc[row], warn=False))
     return plots.plot_over_mesh(
         fields.metadata,
         times,

@@ -23,6 +23,7 @@ def create_assembly() -> Pipeline:
                     "vae",
                     "conditioner",
                     "refitted_conditioner",
+                    "held_out_conditioners",
                     "baselines",
                     "fields",
                     "design_table",

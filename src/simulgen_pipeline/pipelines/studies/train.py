@@ -108,7 +108,7 @@ def train_and_assess(
         work_folder,
         log_folder,
     )
-    refitted, _ = refit_conditioner(
+    refitted, held_out, _ = refit_conditioner(
         conditioner,
         vae,
         latents,
@@ -123,7 +123,7 @@ def train_and_assess(
     )
     baselines = fit_baselines(fields, design_table, vae, settings.baselines)
     surrogate = assemble_surrogate(
-        vae, conditioner, refitted, baselines, fields, design_table, settings.baselines
+        vae, conditioner, refitted, held_out, baselines, fields, design_table, settings.baselines
     )
     return Assessment(*evaluate(surrogate, conditioner, baselines, latents, fields, design_table))
 

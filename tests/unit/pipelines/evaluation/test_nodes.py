@@ -18,7 +18,7 @@ from simulgen_pipeline.evaluation import generation
 from simulgen_pipeline.evaluation.metrics import HIGHEST_LEVEL
 from simulgen_pipeline.models.baselines import BaselineConfig, Baselines
 from simulgen_pipeline.models.lift import Lift
-from simulgen_pipeline.models.trained import LatentArrays
+from simulgen_pipeline.models.trained import HeldOutConditioners, LatentArrays
 from simulgen_pipeline.pipelines.evaluation.nodes import (
     assemble_surrogate,
     evaluate,
@@ -29,7 +29,8 @@ from simulgen_pipeline.surrogate import Surrogate
 ROWS = tuple(range(24))
 SPLIT = Split(train=ROWS[:14], validation=ROWS[14:19], test=ROWS[19:])
 MEMBERS = (0.9, 1.1)
-REFITTED = 2.0  # what the refitted conditioner's fields are multiplied with
+# What the fields of the refitted conditioner and of those for calibration are multiplied with.
+REFITTED, HELD_OUT = 2.0, 4.0
 
 
 def conditioner_of(field: np.ndarray) -> Any:
@@ -71,10 +72,12 @@ def assembled(
             network=SimpleNamespace(architecture=SimpleNamespace(num_time_steps=len(mean))),
             decode=lambda stored: np.stack([mean] * len(stored.main)),
         )
-        before, after = (conditioner_of(size * mean) for size in (1.0, REFITTED))
+        before, after, alike = (conditioner_of(size * mean) for size in (1.0, REFITTED, HELD_OUT))
+        first, *others = split.validation
+        held_out = HeldOutConditioners([(alike, (first,)), (alike, tuple(others))])
         baselines = fit_baselines(fields, table, vae, BaselineConfig())
         surrogate = assemble_surrogate(
-            vae, before, after, baselines, fields, table, BaselineConfig()
+            vae, before, after, held_out, baselines, fields, table, BaselineConfig()
         )
         latents: Any = SimpleNamespace(values=(np.zeros(24), np.zeros(24)))
         measured = evaluate(surrogate, before, baselines, latents, fields, table)
@@ -142,6 +145,18 @@ def test_the_vae_predicts_with_the_refitted_conditioner_and_is_chosen_by_the_oth
         assert metrics["prediction"][part]["relative_l2_mean"] == pytest.approx(wrong.mean(), 1e-4)
     predicted = surrogate.predict(pulse.designs.iloc[[0]]).fields[0]
     np.testing.assert_allclose(predicted, REFITTED * mean, rtol=1e-3, atol=1e-3 * mean.max())
+
+
+def test_the_vaes_spread_is_calibrated_by_conditioners_that_were_refitted_as_it_was(
+    assembled: Callable[..., Any], pulse: SimpleNamespace
+) -> None:
+    baselines, surrogate, _ = assembled()
+    rows = list(SPLIT.validation)
+    mean = pulse.fields[:14].mean(axis=0)
+    alike = surrogate.with_models(conditioner_of(HELD_OUT * mean), baselines)
+    predicted = alike.predict(pulse.designs.iloc[rows])
+    inside = np.abs(predicted.fields - pulse.fields[rows]) <= 1.645 * predicted.std
+    assert inside.mean() == pytest.approx(HIGHEST_LEVEL, abs=0.01)
 
 
 def test_nothing_depends_on_the_test_designs(
