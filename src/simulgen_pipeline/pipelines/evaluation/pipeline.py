@@ -49,13 +49,20 @@ def create_plots() -> Pipeline:
         [
             Node(
                 nodes.draw_over_time,
-                ["surrogate", "latents", "fields", "design_table", "design_errors"],
+                [
+                    "surrogate",
+                    "conditioner",
+                    "latents",
+                    "fields",
+                    "design_table",
+                    "design_errors",
+                ],
                 "plot_over_time",
                 name="draw_over_time",
             ),
             Node(
                 nodes.draw_over_mesh,
-                ["surrogate", "fields", "design_table", "design_errors"],
+                ["surrogate", "conditioner", "fields", "design_table", "design_errors"],
                 "plot_over_mesh",
                 name="draw_over_mesh",
             ),

@@ -91,7 +91,6 @@ def _error_summary(errors: pd.Series[float], folds: pd.Series[int]) -> dict[str,
 def report_sizes(results: Sequence[Result]) -> dict[str, Any]:
     """Errors at each number of training designs, power laws of them, and what they promise."""
     part = "test" if "test" in results[0]["prediction"] else "validation"
-    # Validation errors of baselines are those of a fit to training designs only.
     sizes = [
         {
             "num_designs": result["num_designs"]["train"],
@@ -126,7 +125,8 @@ def num_designs_by_model(sizes: Sequence[Mapping[str, Any]]) -> dict[str, list[i
 
 
 def _num_designs_fitted(result: Result, part: str) -> dict[str, int]:
-    """By model, the designs that it knew when it was measured on a part."""
+    """By model, the designs that it knew when it was measured on a part: on validation designs all
+    models know training designs alone."""
     fitted: dict[str, int] = result["num_designs_fitted"]
     return fitted if part == "test" else dict.fromkeys(fitted, result["num_designs"]["train"])
 

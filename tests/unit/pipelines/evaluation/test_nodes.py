@@ -19,6 +19,7 @@ from simulgen_pipeline.evaluation.metrics import HIGHEST_LEVEL
 from simulgen_pipeline.models.baselines import BaselineConfig, Baselines
 from simulgen_pipeline.models.lift import Lift
 from simulgen_pipeline.models.trained import HeldOutConditioners, LatentArrays
+from simulgen_pipeline.pipelines.evaluation import nodes
 from simulgen_pipeline.pipelines.evaluation.nodes import (
     assemble_surrogate,
     evaluate,
@@ -184,3 +185,26 @@ def test_without_test_designs_the_baselines_are_refitted_all_the_same(
     assert baselines.report["num_designs"] == 19
     assert surrogate.baselines.report["num_designs"] == 24
     assert metrics["baselines"]["pod_rbf"].keys() == {"validation"}
+
+
+@pytest.mark.parametrize(("test", "size"), [(ROWS[19:], REFITTED), ((), 1.0)])
+def test_pictures_show_predictions_of_designs_that_are_not_known(
+    assembled: Callable[..., Any],
+    pulse: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    test: tuple[int, ...],
+    size: float,
+) -> None:
+    split = Split(train=ROWS[:14], validation=ROWS[14:19], test=test)
+    _, surrogate, (_, errors) = assembled(split)
+    mean = pulse.fields[:14].mean(axis=0)
+    monkeypatch.setattr(nodes.plots, "plot_over_time", lambda *drawn: drawn)
+    latents: Any = SimpleNamespace(values=(np.zeros(24), np.zeros(24)))
+    fields = open_fields(tmp_path / "fields.h5")
+    drawn: Any = nodes.draw_over_time(
+        surrogate, conditioner_of(mean), latents, fields, pulse.designs, errors
+    )
+    predicted, shown = drawn[3], drawn[5]
+    for field in predicted:
+        np.testing.assert_allclose(field, size * mean[:, shown], rtol=1e-3, atol=1e-3 * mean.max())
