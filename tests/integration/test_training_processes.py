@@ -25,7 +25,7 @@ from simulgen_pipeline.data.fields import (
     open_fields,
     write_fields,
 )
-from simulgen_pipeline.models.trained import HeldOutConditioners, TrainedConditioner
+from simulgen_pipeline.models.trained import CrossFittedConditioners, TrainedConditioner
 from simulgen_pipeline.training.config import (
     ConditionerConfig,
     EngineConfig,
@@ -326,7 +326,7 @@ def test_training_goes_on_with_the_validation_designs(prepared: Any) -> None:
 
     def refit(
         channels: SimulationFields,
-    ) -> tuple[TrainedConditioner, HeldOutConditioners, pd.DataFrame]:
+    ) -> tuple[TrainedConditioner, CrossFittedConditioners, pd.DataFrame]:
         return refit_conditioner(
             before,
             channels,
@@ -347,6 +347,8 @@ def test_training_goes_on_with_the_validation_designs(prepared: Any) -> None:
     after, held_out, history = refit(prepared.channels)
     assert len(history) == 3 * 60
     assert not any(name.startswith("validation_") for name in history)
+    stages = ["refit without part 1", "refit without part 2", "refit"]
+    assert history["stage"].unique().tolist() == stages
     validation, test = vae.split.validation, vae.split.test
     assert errors(after, validation).mean() < 0.5 * errors(before, validation).mean()
     assert after.num_designs == len(vae.split.train) + len(validation)
@@ -357,7 +359,7 @@ def test_training_goes_on_with_the_validation_designs(prepared: Any) -> None:
     assert first + others == validation
     other = prepared.channels.read(range(24))
     other[list(test)] = 1e3
-    other[list(first)] *= 2
+    other[list(first)] *= 1e4
     blocks = [(np.arange(24), {"fields": other})]
     write_fields(prepared.work / "other.h5", 24, blocks, FieldMetadata(), "other")
     changed, changed_parts, _ = refit(open_fields(prepared.work / "other.h5"))

@@ -14,7 +14,7 @@ from simulgen_pipeline.data.pictures import PictureScaler
 from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.scaling import DesignScaler, FieldScaler
 from simulgen_pipeline.models.baselines import Baselines
-from simulgen_pipeline.models.trained import HeldOutConditioners, TrainedConditioner, TrainedVae
+from simulgen_pipeline.models.trained import CrossFittedConditioners, TrainedConditioner, TrainedVae
 from simulgen_pipeline.surrogate import Surrogate
 
 from .versioned import VersionedPathDataset
@@ -74,10 +74,10 @@ class ConditionerDataset(ArtifactDataset[TrainedConditioner]):
     kind = TrainedConditioner
 
 
-class HeldOutConditionersDataset(ArtifactDataset[HeldOutConditioners]):
+class CrossFittedConditionersDataset(ArtifactDataset[CrossFittedConditioners]):
     """Conditioners that do not know some of the validation designs."""
 
-    kind = HeldOutConditioners
+    kind = CrossFittedConditioners
 
 
 class BaselinesDataset(ArtifactDataset[Baselines]):

@@ -212,11 +212,12 @@ class TrainedConditioner:
         return cls(network, config["num_designs"], decoder)
 
 
-class HeldOutConditioners:
-    """Conditioners for designs that they do not know, and another one that predicts does.
+class CrossFittedConditioners:
+    """Conditioners that were each refitted without some of the validation designs, to tell how good
+    the one that was refitted with all is (cross-fitting).
 
     Attributes:
-        parts: conditioners, and the rows of the designs that each was trained without.
+        parts: conditioners, and the rows of the designs that each was refitted without.
     """
 
     def __init__(self, parts: Sequence[tuple[TrainedConditioner, tuple[int, ...]]]) -> None:

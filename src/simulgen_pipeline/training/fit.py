@@ -26,7 +26,7 @@ from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.conditioner import Conditioner, ConditionerArchitecture
 from simulgen_pipeline.models.layers import ResidualMlp
 from simulgen_pipeline.models.trained import (
-    HeldOutConditioners,
+    CrossFittedConditioners,
     LatentArrays,
     TrainedConditioner,
     TrainedVae,
@@ -165,7 +165,7 @@ def fit_conditioner(
         log_folder=_run_folder(log_folder, "conditioner"),
     )
     loss = "mse" if end_to_end is None else end_to_end.loss
-    arrays = _conditioner_arrays(channels, designs, latents, vae, vae.split, architecture, loss)
+    arrays = _conditioner_arrays(channels, designs, latents, vae, architecture, loss)
     if vae.design_posterior is not None:
         arrays |= _weights(vae.design_posterior, "design_posterior")
     trained = train(job, arrays, work_folder)
@@ -190,7 +190,7 @@ def refit_conditioner(
     memory: Memory,
     work_folder: Path,
     log_folder: Path,
-) -> tuple[TrainedConditioner, HeldOutConditioners, pd.DataFrame]:
+) -> tuple[TrainedConditioner, CrossFittedConditioners, pd.DataFrame]:
     """Train a conditioner and a decoder of its own on, with training and validation designs.
 
     How good such a conditioner is on designs that it does not know is told by others, that are
@@ -198,8 +198,8 @@ def refit_conditioner(
     when to stop: it is as long as `config` says.
 
     Returns:
-        The conditioner, those that do not know some of the validation designs, and a row per epoch
-        of all, in the reverse order.
+        The conditioner, those without some of the validation designs, and a row per epoch: first
+        of theirs, then of its own.
 
     Raises:
         TrainingError: a training process failed.
@@ -220,7 +220,7 @@ def refit_conditioner(
         conditioner=architecture,
         log_folder=_run_folder(log_folder, "refit"),
     )
-    arrays = _conditioner_arrays(channels, designs, latents, vae, split, architecture, "mse")
+    arrays = _conditioner_arrays(channels, designs, latents, vae, architecture, "mse")
     arrays |= _weights(conditioner.network, "conditioner")
     if conditioner.decoder is not None:
         arrays |= _weights(conditioner.decoder, "decoder")
@@ -233,7 +233,7 @@ def refit_conditioner(
         decoder.load_state_dict(part_of_arrays(trained.weights, f"decoder_{number}"))
         return TrainedConditioner(network, len(split.train) - len(job.held_out[number]), decoder)
 
-    held_out = HeldOutConditioners([(refitted(n), part) for n, part in enumerate(parts)])
+    held_out = CrossFittedConditioners([(refitted(n), part) for n, part in enumerate(parts)])
     return refitted(num_parts), held_out, trained.history
 
 
@@ -279,11 +279,10 @@ def _conditioner_arrays(
     designs: DesignInputs,
     latents: LatentArrays,
     vae: TrainedVae,
-    split: Split,
     architecture: ConditionerArchitecture,
     loss: Loss,
 ) -> Arrays:
-    arrays = _arrays(channels, designs, split, vae.representation, loss)
+    arrays = _arrays(channels, designs, vae.split, vae.representation, loss)
     if architecture.kind != "mlp":
         assert designs.pictures is not None
         arrays["pictures"] = torch.from_numpy(designs.pictures)

@@ -116,7 +116,8 @@ class Trainer:
             self._validate()  # what it starts from may be hard to better
         patience = self.config.patience * self.num_epochs
         while self.state.epoch < self.num_epochs:
-            if self.state.epoch - self.state.best_epoch > patience:
+            waited = self.state.epoch - self.state.best_epoch
+            if self.split.validation and waited > patience:
                 self.progress.stopped_early(self.state.epoch, self.state.best_epoch)
                 break
             row = self._epoch(self.state.epoch)
@@ -129,7 +130,6 @@ class Trainer:
                 self._go_back()
             elif not self.split.validation:  # the last weights are the best
                 self.best_weights = _copy(self.objective.state_dict())
-                self.state.best_epoch = self.state.epoch
             self.state.history.append(row)
             self.progress.report(row, self.num_epochs)
             if self.world.is_main and self.checkpoints.is_due():

@@ -47,7 +47,7 @@ from .job import (
     part_of_arrays,
     read_job,
 )
-from .loop import Row, Trainer
+from .loop import Trainer
 from .objectives import (
     ConditionerObjective,
     EncoderObjective,
@@ -175,7 +175,7 @@ def _build_refits(
         objective = partial(
             ConditionerObjective, conditioner, decoder, spread, job.augmentation, both
         )
-        name = f"{job.name} without {len(held_out)} designs" if held_out else job.name
+        name = f"{job.name} without part {number + 1}" if held_out else job.name
         stages.append(Stage(name, objective, job.config.training, split))
         modules |= {f"conditioner_{number}": conditioner, f"decoder_{number}": decoder}
     return modules, stages
@@ -209,7 +209,7 @@ def run_job(folder: Path, job: Job, arrays: Arrays, world: World) -> None:
     progress = Progress(
         job.log_folder if world.is_main else None, View(**part_of_arrays(arrays, "view"))
     )
-    history: list[Row] = []
+    history: list[dict[str, float | str]] = []
     for number, stage in enumerate(stages):
         checkpoints = Checkpoints(folder, f"stage-{number}", job.engine.checkpoint_interval)
         progress.begin(stage.name, first_epoch=len(history))
@@ -224,7 +224,10 @@ def run_job(folder: Path, job: Job, arrays: Arrays, world: World) -> None:
             progress,
         )
         rows = trainer.run()
-        history += [{**row, "epoch": len(history) + 1 + i} for i, row in enumerate(rows)]
+        history += [
+            {"stage": stage.name, **row, "epoch": len(history) + 1 + i}
+            for i, row in enumerate(rows)
+        ]
     progress.close()
     if world.is_main:
         with whole_file(folder / HISTORY_FILE) as path:

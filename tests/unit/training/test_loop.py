@@ -124,7 +124,8 @@ def test_without_validation_designs_an_epoch_astray_is_not_kept(tmp_path: Path) 
     trainer = trainer_of(tmp_path, Valley((1 - 1 / NUM_EPOCHS, 1.0)), split=split)
     rows = trainer.run()
     assert rows[-1]["gradient_norm"] > 1e4 * rows[-2]["gradient_norm"]
-    assert trainer.state.best_epoch == NUM_EPOCHS - 1
+    best = trainer.objective.place.detach()
+    assert abs(float(best) - 3.0) < 10  # not where the explosion led
 
 
 @pytest.mark.parametrize("last_epoch", [5, 6, 7, 9])

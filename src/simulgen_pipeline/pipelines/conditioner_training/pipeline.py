@@ -35,7 +35,7 @@ REFIT = Node(
         "work_folder",
         "tensorboard",
     ],
-    ["refitted_conditioner", "held_out_conditioners", "refit_training_history"],
+    ["refitted_conditioner", "cross_fitted_conditioners", "refit_training_history"],
     name="refit_conditioner",
 )
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.pictures import has_pictures
@@ -15,18 +16,19 @@ from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.evaluation import plots
 from simulgen_pipeline.models.baselines import BaselineConfig, Baselines
 from simulgen_pipeline.models.trained import (
-    HeldOutConditioners,
+    CrossFittedConditioners,
     StoredLatents,
     TrainedConditioner,
     TrainedVae,
 )
-from simulgen_pipeline.surrogate import VAE, Surrogate
+from simulgen_pipeline.surrogate import VAE, Prediction, Surrogate
 
 from .assessment import (
     PEAK_COLUMNS,
     RECONSTRUCTION,
     assess,
     calibrate,
+    cross_validated,
     reconstruct,
     shown_designs,
 )
@@ -46,39 +48,43 @@ def fit_baselines(
 
 def assemble_surrogate(
     vae: TrainedVae,
-    conditioner: TrainedConditioner,
     refitted_conditioner: TrainedConditioner,
-    held_out_conditioners: HeldOutConditioners,
+    cross_fitted_conditioners: CrossFittedConditioners,
     baselines: Baselines,
     fields: SimulationFields,
     design_table: pd.DataFrame,
     config: BaselineConfig,
 ) -> Surrogate:
-    """Calibrate the models on the validation designs, then put in those that know these, too."""
-    surrogate = Surrogate(vae, conditioner, baselines, fields.metadata)
-    calibrated = calibrate(surrogate, held_out_conditioners, fields, design_table)
+    """Calibrate with models that do not know the validation designs, and put in those that do."""
     rows = np.array(vae.split.validation)
     designs = vae.design_scaler.inputs(design_table.iloc[rows], warn=False)
-    refitted_baselines = baselines.refit(fields, rows, designs.features, config)
-    return calibrated.with_models(refitted_conditioner, refitted_baselines)
+    uncalibrated = Surrogate(vae, refitted_conditioner, baselines, fields.metadata)
+    validated = cross_validated(uncalibrated, cross_fitted_conditioners, baselines)
+    return Surrogate(
+        vae,
+        refitted_conditioner,
+        baselines.refit(fields, rows, designs.features, config),
+        fields.metadata,
+        *calibrate(validated, fields, design_table),
+    )
 
 
 def evaluate(
     surrogate: Surrogate,
-    conditioner: TrainedConditioner,
+    cross_fitted_conditioners: CrossFittedConditioners,
     baselines: Baselines,
     latents: StoredLatents,
     fields: SimulationFields,
     design_table: pd.DataFrame,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Measure the surrogate on every part, on validation designs before it was given them."""
-    unaware = surrogate.with_models(conditioner, baselines)
-    return assess(surrogate, unaware, latents, fields, design_table)
+    """Measure the surrogate on every part, on validation designs by models without them."""
+    validated = cross_validated(surrogate, cross_fitted_conditioners, baselines)
+    return assess(surrogate, validated, latents, fields, design_table)
 
 
 def draw_over_time(
     surrogate: Surrogate,
-    conditioner: TrainedConditioner,
+    cross_fitted_conditioners: CrossFittedConditioners,
     latents: StoredLatents,
     fields: SimulationFields,
     design_table: pd.DataFrame,
@@ -89,8 +95,7 @@ def draw_over_time(
     rows = design_table.index.get_indexer(pd.Index(ids))
     true = fields.read(rows)
     nodes = plots.representative_nodes(true, NUM_NODES_OVER_TIME)
-    shown = _unaware(surrogate, conditioner, design_errors)
-    predicted = shown.predict_inputs(shown.inputs(design_table.iloc[rows], warn=False))
+    predicted = _predict_unknown(surrogate, cross_fitted_conditioners, design_table, rows)
     return plots.plot_over_time(
         surrogate.metadata.time,
         true[:, :, nodes],
@@ -106,17 +111,17 @@ def draw_over_time(
 
 def draw_over_mesh(
     surrogate: Surrogate,
-    conditioner: TrainedConditioner,
+    cross_fitted_conditioners: CrossFittedConditioners,
     fields: SimulationFields,
     design_table: pd.DataFrame,
     design_errors: pd.DataFrame,
 ) -> Figure:
     """The design of median error over the mesh at fixed times: true, predicted, error, spread."""
-    design_id = shown_designs(design_errors, 3)[1 if len(design_errors) > 2 else 0]
+    shown = shown_designs(design_errors, 3)
+    design_id = shown[len(shown) // 2]
     row = design_table.index.get_indexer(pd.Index([design_id]))
     times = plots.representative_times(fields.shape[1], NUM_TIMES_OVER_MESH)
-    shown = _unaware(surrogate, conditioner, design_errors)
-    predicted = shown.predict_inputs(shown.inputs(design_table.iloc[row], warn=False))
+    predicted = _predict_unknown(surrogate, cross_fitted_conditioners, design_table, row)
     return plots.plot_over_mesh(
         fields.metadata,
         times,
@@ -174,13 +179,23 @@ def draw_latents(
     )
 
 
-def _unaware(
-    surrogate: Surrogate, conditioner: TrainedConditioner, design_errors: pd.DataFrame
-) -> Surrogate:
-    """A surrogate that does not know `shown_designs`, which without test designs it was given."""
-    if (design_errors["part"] == "test").any():
-        return surrogate
-    return surrogate.with_models(conditioner, surrogate.baselines)
+def _predict_unknown(
+    surrogate: Surrogate,
+    cross_fitted: CrossFittedConditioners,
+    design_table: pd.DataFrame,
+    rows: NDArray[np.int64],
+) -> Prediction:
+    """The VAE's prediction of designs, of validation designs by conditioners without them."""
+    fields, std = [], []
+    for row in rows:
+        one = surrogate
+        for conditioner, held_out in cross_fitted.parts:
+            if row in held_out:
+                one = surrogate.with_models(conditioner, surrogate.baselines)
+        predicted = one.predict_inputs(one.inputs(design_table.iloc[[row]], warn=False))
+        fields.append(predicted.fields)
+        std.append(predicted.std)
+    return Prediction(np.concatenate(fields), np.concatenate(std))
 
 
 def _errors(design_errors: pd.DataFrame, model: str) -> dict[str, float]:

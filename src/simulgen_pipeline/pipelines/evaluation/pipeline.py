@@ -21,9 +21,8 @@ def create_assembly() -> Pipeline:
                 nodes.assemble_surrogate,
                 [
                     "vae",
-                    "conditioner",
                     "refitted_conditioner",
-                    "held_out_conditioners",
+                    "cross_fitted_conditioners",
                     "baselines",
                     "fields",
                     "design_table",
@@ -34,7 +33,14 @@ def create_assembly() -> Pipeline:
             ),
             Node(
                 nodes.evaluate,
-                ["surrogate", "conditioner", "baselines", "latents", "fields", "design_table"],
+                [
+                    "surrogate",
+                    "cross_fitted_conditioners",
+                    "baselines",
+                    "latents",
+                    "fields",
+                    "design_table",
+                ],
                 ["metrics", "design_errors"],
                 name="evaluate",
             ),
@@ -51,7 +57,7 @@ def create_plots() -> Pipeline:
                 nodes.draw_over_time,
                 [
                     "surrogate",
-                    "conditioner",
+                    "cross_fitted_conditioners",
                     "latents",
                     "fields",
                     "design_table",
@@ -62,7 +68,13 @@ def create_plots() -> Pipeline:
             ),
             Node(
                 nodes.draw_over_mesh,
-                ["surrogate", "conditioner", "fields", "design_table", "design_errors"],
+                [
+                    "surrogate",
+                    "cross_fitted_conditioners",
+                    "fields",
+                    "design_table",
+                    "design_errors",
+                ],
                 "plot_over_mesh",
                 name="draw_over_mesh",
             ),

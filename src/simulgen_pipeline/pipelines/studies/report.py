@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -106,7 +107,9 @@ def report_sizes(results: Sequence[Result]) -> dict[str, Any]:
     laws = {
         model: _law(num_designs[model], errors)
         for model, errors in errors_by_model(sizes).items()
-        if len(sizes) >= FEWEST_SIZES and min(errors) > 0
+        if len(sizes) >= FEWEST_SIZES
+        and min(errors) > 0
+        and all(a < b for a, b in pairwise(num_designs[model]))  # a limit or a refit may not
     }
     return {
         "part": part,

@@ -108,7 +108,7 @@ def train_and_assess(
         work_folder,
         log_folder,
     )
-    refitted, held_out, _ = refit_conditioner(
+    refitted, cross_fitted, _ = refit_conditioner(
         conditioner,
         vae,
         latents,
@@ -123,9 +123,9 @@ def train_and_assess(
     )
     baselines = fit_baselines(fields, design_table, vae, settings.baselines)
     surrogate = assemble_surrogate(
-        vae, conditioner, refitted, held_out, baselines, fields, design_table, settings.baselines
+        vae, refitted, cross_fitted, baselines, fields, design_table, settings.baselines
     )
-    return Assessment(*evaluate(surrogate, conditioner, baselines, latents, fields, design_table))
+    return Assessment(*evaluate(surrogate, cross_fitted, baselines, latents, fields, design_table))
 
 
 def determined_by(fields: SimulationFields, design_table: pd.DataFrame, settings: Settings) -> str:

@@ -78,8 +78,8 @@ def assessed(true, tmp_path, monkeypatch):
         latents = SimpleNamespace(values=(np.arange(NUM_DESIGNS), np.zeros(NUM_DESIGNS)))
         designs = pd.DataFrame({"row": range(NUM_DESIGNS)}, index=[f"d{i}" for i in range(8)])
         fields = SimulationFields(path)
-        unaware = SimpleNamespace(predict_inputs=predict_by_training)
-        return fields, assess(surrogate, unaware, latents, fields, designs)
+        validated = [(SimpleNamespace(predict_inputs=predict_by_training), split.validation)]
+        return fields, assess(surrogate, validated, latents, fields, designs)
 
     return run
 

@@ -181,6 +181,18 @@ class TestSizes:
         assert report["power_laws"]["pod_gpr"]["exponent"] == pytest.approx(0.25)
         assert report["power_laws"]["reconstruction"]["doubling"]["num_designs"] == 200
 
+    @pytest.mark.parametrize("fitted", [(29, 54, 60, 60), (29, 54, 79, 75)])
+    def test_there_is_no_law_over_designs_that_do_not_become_more(
+        self, fitted: tuple[int, ...]
+    ) -> None:
+        """A limit was reached, or the last baseline was not refitted."""
+        results = [size_result(n, error) for n, error in FALLING.items()]
+        for result, num_designs in zip(results, fitted, strict=True):
+            result["num_designs_fitted"]["pod_gpr"] = num_designs
+        report = json.loads(json.dumps(report_sizes(results), allow_nan=False))
+        assert report["power_laws"].keys() == {"reconstruction", "vae"}
+        assert "test designs" in draw_learning_curve(report).get_suptitle()
+
     def test_a_noisy_curve_is_said_to_be_uncertain(self) -> None:
         answer = sizes_report({25: 0.13, 50: 0.1, 75: 0.12, 100: 0.1})["answer"]
         assert answer.endswith("That more simulations would help is not certain.")
