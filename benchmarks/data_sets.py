@@ -57,7 +57,7 @@ class DataSet(NamedTuple):
         designs: file or folder of the designs.
         targets: what was set out to be reached.
         competitor_parts: parts that competitors are fitted to when they predict test designs. The
-            project's models are fitted to `train` and chosen on `validation`.
+            project's models are fitted to `train`, chosen on `validation` and refitted to both.
         parameters: of the project, other than the defaults; chosen on validation designs.
     """
 

@@ -129,7 +129,9 @@ def training_minutes(result: Result, mode: str) -> float:
         if mode != "full_vae":
             before = next(r for r in runs_of(result, "full_vae") if r["seed"] == run["seed"])
             # The conditioner that came with the VAE is not what this mode starts from.
-            seconds += before["training_seconds"] - before["node_seconds"]["train_conditioner"]
+            nodes = before["node_seconds"]
+            own = nodes["train_conditioner"] + nodes["refit_conditioner"]
+            seconds += before["training_seconds"] - own
         minutes = max(minutes, seconds / 60)
     return minutes
 

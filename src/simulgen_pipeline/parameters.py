@@ -11,7 +11,13 @@ from .models.baselines import BaselineConfig
 from .pipelines.demo_data.config import DemoDataConfig
 from .pipelines.prediction.config import PredictionConfig
 from .pipelines.studies.config import StudiesConfig
-from .training.config import ConditionerConfig, EndToEndConfig, EngineConfig, VaeConfig
+from .training.config import (
+    ConditionerConfig,
+    EndToEndConfig,
+    EngineConfig,
+    RefitConfig,
+    VaeConfig,
+)
 
 
 class ParametersError(ValueError):
@@ -35,6 +41,7 @@ class Parameters(BaseModel):
     vae: VaeConfig
     conditioner: ConditionerConfig
     end_to_end: EndToEndConfig
+    refit: RefitConfig
     baselines: BaselineConfig
     prediction: PredictionConfig
     training: EngineConfig

@@ -43,8 +43,9 @@ class Surrogate:
     """A trained VAE and conditioner, and the baselines that it was compared with.
 
     Attributes:
-        vae, conditioner, baselines: the models. Baselines are fitted to the training designs when
-            they are calibrated, and given the validation designs as well when that is done.
+        vae, conditioner, baselines: the models. Conditioner and baselines are trained on the
+            training designs when they are calibrated, and refitted with the validation designs as
+            well when that is done.
         metadata: name, units, mesh and times of the field.
         factors: by model, what its own spread is multiplied with so that 90% intervals hold on the
             validation designs; 1 before calibration.
@@ -76,11 +77,11 @@ class Surrogate:
         """
         return load_artifact(cls, Path(folder))
 
-    def with_baselines(self, baselines: Baselines) -> Surrogate:
-        """The same, calibration included, with baselines that are fitted to other designs."""
+    def with_models(self, conditioner: TrainedConditioner, baselines: Baselines) -> Surrogate:
+        """The same, calibration included, with models that are fitted to other designs."""
         return Surrogate(
             self.vae,
-            self.conditioner,
+            conditioner,
             baselines,
             self.metadata,
             self.factors,

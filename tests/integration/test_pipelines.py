@@ -19,6 +19,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from simulgen_pipeline import Surrogate
+from simulgen_pipeline.data.artifact import load_artifact
+from simulgen_pipeline.models.trained import TrainedConditioner
 
 PROJECT = Path(__file__).parents[2]
 ERRORS = {"relative_l2_mean", "relative_l2_max", "rmse", "mae", "r2"}
@@ -178,10 +180,20 @@ def test_end_to_end_tunes_a_decoder_of_its_own_and_leaves_the_vae(project: Proje
     assert manifest["loaded"]["vae"] == before[-1]
     assert {"conditioner", "surrogate", "metrics"} <= manifest["saved"].keys()
     surrogate = Surrogate.load(project.newest("data/06_models/surrogate"))
-    tuned = surrogate.conditioner.decoder
-    assert tuned is not None
-    own, known = tuned.state_dict(), surrogate.vae.network.decoder.state_dict()
-    assert not torch.equal(own["out.weight"], known["out.weight"])
+    conditioners = [
+        load_artifact(TrainedConditioner, project.newest(f"data/06_models/{name}"))
+        for name in ("conditioner", "refitted_conditioner")
+    ]
+    decoders = [
+        surrogate.vae.network.decoder,
+        *(conditioner.decoder for conditioner in conditioners),
+    ]
+    known, tuned, refitted = (decoder.state_dict()["out.weight"] for decoder in decoders)
+    assert not torch.equal(tuned, known)
+    assert not torch.equal(refitted, tuned)
+    predicts = surrogate.conditioner.decoder
+    assert predicts is not None
+    assert torch.equal(predicts.state_dict()["out.weight"], refitted)
     predictions = project.json("data/08_reporting/metrics.json")["prediction"]
     assert predictions["test"].keys() == ERRORS
 

@@ -12,14 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from simulgen_pipeline.training.config import ConditionerConfig, EngineConfig, VaeConfig
+from simulgen_pipeline.data.fields import (
+    FieldMetadata,
+    SimulationFields,
+    open_fields,
+    write_fields,
+)
+from simulgen_pipeline.models.trained import CrossFittedConditioners, TrainedConditioner
+from simulgen_pipeline.training.config import (
+    ConditionerConfig,
+    EngineConfig,
+    RefitConfig,
+    VaeConfig,
+)
 from simulgen_pipeline.training.errors import TrainingError
-from simulgen_pipeline.training.fit import fit_conditioner, fit_vae
+from simulgen_pipeline.training.fit import fit_conditioner, fit_vae, refit_conditioner
 
 SMALL: dict[str, Any] = {
     "filters": (16, 12),
@@ -299,6 +313,60 @@ def test_a_conditioner_learns_and_leaves_the_vae_alone(prepared: Any) -> None:
     assert history["validation_prediction_error"].notna().any()
     for name, value in vae.network.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+def test_training_goes_on_with_the_validation_designs(prepared: Any) -> None:
+    vae, _ = train(prepared, prepared.work / "vae", {"training": {"num_epochs": 40}})
+    latents = vae.encode(prepared.channels.read(range(24)))
+    optimisation = {"num_epochs": 20, "batch_size": 5}
+    config = ConditionerConfig(filters=(16,), num_members=2, training=optimisation)  # type: ignore[arg-type]
+    data = (prepared.channels, prepared.designs, latents, vae)
+    engine, folder = EngineConfig(), prepared.work / "conditioner"
+    before, _ = fit_conditioner(*data, config, engine, "auto", folder, prepared.logs)
+
+    def refit(
+        channels: SimulationFields,
+    ) -> tuple[TrainedConditioner, CrossFittedConditioners, pd.DataFrame]:
+        return refit_conditioner(
+            before,
+            channels,
+            *data[1:],
+            config.augmentation,
+            RefitConfig(training={"num_epochs": 60, "batch_size": 5, "learning_rate": 2e-3}),  # type: ignore[arg-type]
+            engine,
+            "auto",
+            prepared.work / "refit",
+            prepared.logs,
+        )
+
+    def errors(conditioner: TrainedConditioner, rows: tuple[int, ...]) -> NDArray[Any]:
+        true = prepared.channels.read(rows)
+        told = conditioner.channels(prepared.designs.take(rows), vae).mean(dim=0).numpy()
+        return np.linalg.norm(told - true, axis=(1, 2)) / np.linalg.norm(true, axis=(1, 2))
+
+    after, held_out, history = refit(prepared.channels)
+    assert len(history) == 3 * 60
+    assert not any(name.startswith("validation_") for name in history)
+    stages = ["refit without part 1", "refit without part 2", "refit"]
+    assert history["stage"].unique().tolist() == stages
+    validation, test = vae.split.validation, vae.split.test
+    assert errors(after, validation).mean() < 0.5 * errors(before, validation).mean()
+    assert after.num_designs == len(vae.split.train) + len(validation)
+    assert before.decoder is None  # the VAE's serves, which stays as it was
+    assert after.decoder is not None
+    # Test designs are used by nothing, and a validation design not by all.
+    (unaware, first), (aware, others) = held_out.parts
+    assert first + others == validation
+    other = prepared.channels.read(range(24))
+    other[list(test)] = 1e3
+    other[list(first)] *= 1e4
+    blocks = [(np.arange(24), {"fields": other})]
+    write_fields(prepared.work / "other.h5", 24, blocks, FieldMetadata(), "other")
+    changed, changed_parts, _ = refit(open_fields(prepared.work / "other.h5"))
+    assert equal_weights(changed_parts.parts[0][0], unaware)
+    assert not equal_weights(changed_parts.parts[1][0], aware)
+    assert not equal_weights(changed, after)
+    assert unaware.num_designs == aware.num_designs == after.num_designs - 1
 
 
 def test_tensorboard_has_every_term(prepared: Any) -> None:

@@ -16,6 +16,7 @@ COMPLETE: dict[str, Any] = {
     "vae": {},
     "conditioner": {},
     "end_to_end": {},
+    "refit": {},
     "baselines": {},
     "prediction": {},
     "training": {},

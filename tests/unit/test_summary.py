@@ -7,6 +7,7 @@ from simulgen_pipeline.summary import summarise
 ERRORS = {"relative_l2_mean": 0.1, "relative_l2_max": 0.2}
 METRICS = {
     "num_designs": {"train": 8, "validation": 2, "test": 0},
+    "num_designs_fitted": {"vae": 8, "pod_rbf": 8},
     "reconstruction": {"validation": ERRORS},
     "prediction": {"validation": ERRORS},
     "baselines": {"pod_rbf": {"validation": ERRORS}},
@@ -27,3 +28,11 @@ def test_designs_that_baselines_were_not_given_are_named() -> None:
     )
     assert "pod_rbf and pod_gpr: fitted to the training designs only" in text
     assert "Look first at beam_07, beam_12." in text
+
+
+def test_what_predicts_test_designs_is_said_to_know_more() -> None:
+    known = {"vae": 10, "pod_rbf": 8}
+    assert "know the validation" not in summary(num_designs_fitted=known)
+    counts = {"train": 8, "validation": 2, "test": 3}
+    assert "know the validation" not in summary(num_designs=counts)
+    assert "know the validation" in summary(num_designs=counts, num_designs_fitted=known)

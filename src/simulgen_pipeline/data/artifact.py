@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 from .errors import DataError
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 Config = dict[str, Any]
 State = dict[str, NDArray[Any]]

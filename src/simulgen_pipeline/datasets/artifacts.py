@@ -14,7 +14,7 @@ from simulgen_pipeline.data.pictures import PictureScaler
 from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.scaling import DesignScaler, FieldScaler
 from simulgen_pipeline.models.baselines import Baselines
-from simulgen_pipeline.models.trained import TrainedConditioner, TrainedVae
+from simulgen_pipeline.models.trained import CrossFittedConditioners, TrainedConditioner, TrainedVae
 from simulgen_pipeline.surrogate import Surrogate
 
 from .versioned import VersionedPathDataset
@@ -72,6 +72,12 @@ class ConditionerDataset(ArtifactDataset[TrainedConditioner]):
     """A trained latent conditioner."""
 
     kind = TrainedConditioner
+
+
+class CrossFittedConditionersDataset(ArtifactDataset[CrossFittedConditioners]):
+    """Conditioners that do not know some of the validation designs."""
+
+    kind = CrossFittedConditioners
 
 
 class BaselinesDataset(ArtifactDataset[Baselines]):

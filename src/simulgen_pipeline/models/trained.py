@@ -6,6 +6,7 @@ K members, Z main latent, L levels, H latent of a level.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
@@ -151,10 +152,14 @@ class TrainedConditioner:
 
     Attributes:
         network: the ensemble.
+        num_designs: that it was trained on.
         decoder: its own, if it was trained together with one; else the VAE's serves.
     """
 
-    def __init__(self, network: Conditioner, decoder: Decoder | None = None) -> None:
+    def __init__(
+        self, network: Conditioner, num_designs: int, decoder: Decoder | None = None
+    ) -> None:
+        self.num_designs = num_designs
         self.network = network.eval().requires_grad_(False)
         self.decoder = None if decoder is None else decoder.eval().requires_grad_(False)
 
@@ -183,6 +188,7 @@ class TrainedConditioner:
         return {
             "architecture": self.network.architecture.model_dump(mode="json"),
             "vae_architecture": self.network.vae_architecture.model_dump(mode="json"),
+            "num_designs": self.num_designs,
             "has_decoder": self.decoder is not None,
         }
 
@@ -200,10 +206,45 @@ class TrainedConditioner:
         )
         _load_weights(network, state)
         if not config["has_decoder"]:
-            return cls(network)
+            return cls(network, config["num_designs"])
         decoder = Decoder(vae_architecture)
         _load_weights(decoder, part_of(state, "decoder"))
-        return cls(network, decoder)
+        return cls(network, config["num_designs"], decoder)
+
+
+class CrossFittedConditioners:
+    """Conditioners that were each refitted without some of the validation designs, to tell how good
+    the one that was refitted with all is (cross-fitting).
+
+    Attributes:
+        parts: conditioners, and the rows of the designs that each was refitted without.
+    """
+
+    def __init__(self, parts: Sequence[tuple[TrainedConditioner, tuple[int, ...]]]) -> None:
+        self.parts = list(parts)
+
+    def config(self) -> Config:
+        return {
+            "parts": [
+                {"rows": list(rows), "conditioner": conditioner.config()}
+                for conditioner, rows in self.parts
+            ]
+        }
+
+    def state(self) -> State:
+        return join_states({str(i): conditioner for i, (conditioner, _) in enumerate(self.parts)})
+
+    @classmethod
+    def from_state(cls, config: Config, state: State) -> Self:
+        return cls(
+            [
+                (
+                    TrainedConditioner.from_state(part["conditioner"], part_of(state, str(i))),
+                    tuple(part["rows"]),
+                )
+                for i, part in enumerate(config["parts"])
+            ]
+        )
 
 
 def _batches(array: NDArray[Any]) -> list[NDArray[Any]]:

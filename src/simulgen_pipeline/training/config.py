@@ -111,7 +111,7 @@ class ConditionerOptimisation(OptimisationConfig):
 
     fewest_auto_epochs: ClassVar[int] = 20
 
-    auto_steps: int = Field(700, ge=1, description="optimizer steps that auto aims at")
+    auto_steps: int = Field(400, ge=1, description="optimizer steps that auto aims at")
 
 
 class KlAnnealing(_Frozen):
@@ -246,3 +246,22 @@ class EndToEndConfig(_Frozen):
     )
     tune_decoder: bool = Field(True, description="train the decoder too, or leave it frozen")
     training: EndToEndOptimisation = EndToEndOptimisation()
+
+
+class RefitOptimisation(OptimisationConfig):
+    """The same for a refit, which starts from what is trained and goes on for a while."""
+
+    fewest_auto_epochs: ClassVar[int] = 10
+
+    auto_steps: int = Field(400, ge=1, description="optimizer steps that auto aims at")
+    learning_rate: float = Field(5e-4, gt=0, description="the highest, after warm-up")
+
+
+class RefitConfig(_Frozen):
+    """Conditioner and decoder trained on with the validation designs, too (`refit.*`)."""
+
+    enabled: bool = Field(True, description="false: predict with what was trained on training designs only")
+    latent_weight: float = Field(
+        1e-3, ge=0, description="weight of the error in latents beside that of the field"
+    )
+    training: RefitOptimisation = RefitOptimisation()

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from simulgen_pipeline.data.design_inputs import DesignInputs
 from simulgen_pipeline.data.design_scalers import AnyDesignScaler
@@ -24,19 +25,34 @@ from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.conditioner import Conditioner, ConditionerArchitecture
 from simulgen_pipeline.models.layers import ResidualMlp
-from simulgen_pipeline.models.trained import LatentArrays, TrainedConditioner, TrainedVae
+from simulgen_pipeline.models.trained import (
+    CrossFittedConditioners,
+    LatentArrays,
+    TrainedConditioner,
+    TrainedVae,
+)
 from simulgen_pipeline.models.vae import Decoder, HierarchicalVae, VaeArchitecture
 
-from .config import ConditionerConfig, EndToEndConfig, EngineConfig, Loss, VaeConfig
+from .config import (
+    ConditionerConfig,
+    EndToEndConfig,
+    EngineConfig,
+    Loss,
+    RefitConfig,
+    VaeConfig,
+)
 from .data import Memory
-from .job import Arrays, ConditionerJob, VaeJob, part_of_arrays
+from .job import Arrays, ConditionerJob, RefitJob, VaeJob, part_of_arrays
 from .launch import train
 from .picture import shown_nodes
+from .picture_augmentation import PictureAugmentation
 
 # Widths of the network that gives the VAE's posterior for a design: small, so that latents are
 # smooth in the design (a validation error of 6.7% on a smaller study of the demo's kind, where
 # 256, 256, 256 got 7.7%).
 DESIGN_FILTERS = (64,)
+# Parts of the validation designs that a refit is trained without, in turn.
+NUM_HELD_OUT_PARTS = 2
 # Norm that a zero field is taken to have, relative to the largest in training, so that norms can
 # divide.
 SMALLEST_NORM = 1e-3
@@ -149,16 +165,9 @@ def fit_conditioner(
         log_folder=_run_folder(log_folder, "conditioner"),
     )
     loss = "mse" if end_to_end is None else end_to_end.loss
-    arrays = _arrays(channels, designs, vae.split, vae.representation, loss)
-    if architecture.kind != "mlp":
-        assert designs.pictures is not None
-        arrays["pictures"] = torch.from_numpy(designs.pictures)
-    arrays["main"], arrays["hierarchical"] = (torch.from_numpy(part) for part in latents)
-    weights = vae.network.state_dict()
-    arrays |= {f"vae.{name}": value for name, value in weights.items()}
+    arrays = _conditioner_arrays(channels, designs, latents, vae, architecture, loss)
     if vae.design_posterior is not None:
-        weights = vae.design_posterior.state_dict()
-        arrays |= {f"design_posterior.{name}": value for name, value in weights.items()}
+        arrays |= _weights(vae.design_posterior, "design_posterior")
     trained = train(job, arrays, work_folder)
     network = Conditioner(architecture, vae.network.architecture)
     network.load_state_dict(part_of_arrays(trained.weights, "conditioner"))
@@ -166,7 +175,66 @@ def fit_conditioner(
     if end_to_end is not None and end_to_end.tune_decoder:
         decoder = Decoder(vae.network.architecture)
         decoder.load_state_dict(part_of_arrays(trained.weights, "decoder"))
-    return TrainedConditioner(network, decoder), trained.history
+    return TrainedConditioner(network, len(vae.split.train), decoder), trained.history
+
+
+def refit_conditioner(
+    conditioner: TrainedConditioner,
+    channels: SimulationFields,
+    designs: DesignInputs,
+    latents: LatentArrays,
+    vae: TrainedVae,
+    augmentation: PictureAugmentation,
+    config: RefitConfig,
+    engine: EngineConfig,
+    memory: Memory,
+    work_folder: Path,
+    log_folder: Path,
+) -> tuple[TrainedConditioner, CrossFittedConditioners, pd.DataFrame]:
+    """Train a conditioner and a decoder of its own on, with training and validation designs.
+
+    How good such a conditioner is on designs that it does not know is told by others, that are
+    trained in the same way without some of the validation designs. Nothing is left that could tell
+    when to stop: it is as long as `config` says.
+
+    Returns:
+        The conditioner, those without some of the validation designs, and a row per epoch: first
+        of theirs, then of its own.
+
+    Raises:
+        TrainingError: a training process failed.
+    """
+    architecture, seen = conditioner.network.architecture, vae.split
+    split = Split(train=tuple(sorted((*seen.train, *seen.validation))), validation=(), test=())
+    num_parts = min(NUM_HELD_OUT_PARTS, len(seen.validation))
+    parts = [seen.validation[number::num_parts] for number in range(num_parts)]
+    job = RefitJob(
+        fields=channels.path,
+        memory=memory,
+        split=split,
+        held_out=(*parts, ()),
+        architecture=vae.network.architecture,
+        engine=engine,
+        config=config,
+        augmentation=augmentation,
+        conditioner=architecture,
+        log_folder=_run_folder(log_folder, "refit"),
+    )
+    arrays = _conditioner_arrays(channels, designs, latents, vae, architecture, "mse")
+    arrays |= _weights(conditioner.network, "conditioner")
+    if conditioner.decoder is not None:
+        arrays |= _weights(conditioner.decoder, "decoder")
+    trained = train(job, arrays, work_folder)
+
+    def refitted(number: int) -> TrainedConditioner:
+        network = Conditioner(architecture, vae.network.architecture)
+        network.load_state_dict(part_of_arrays(trained.weights, f"conditioner_{number}"))
+        decoder = Decoder(vae.network.architecture)
+        decoder.load_state_dict(part_of_arrays(trained.weights, f"decoder_{number}"))
+        return TrainedConditioner(network, len(split.train) - len(job.held_out[number]), decoder)
+
+    held_out = CrossFittedConditioners([(refitted(n), part) for n, part in enumerate(parts)])
+    return refitted(num_parts), held_out, trained.history
 
 
 def _conditioner_architecture(
@@ -204,6 +272,26 @@ def _conditioner_architecture(
         dropout=config.dropout,
         num_members=config.num_members,
     )
+
+
+def _conditioner_arrays(
+    channels: SimulationFields,
+    designs: DesignInputs,
+    latents: LatentArrays,
+    vae: TrainedVae,
+    architecture: ConditionerArchitecture,
+    loss: Loss,
+) -> Arrays:
+    arrays = _arrays(channels, designs, vae.split, vae.representation, loss)
+    if architecture.kind != "mlp":
+        assert designs.pictures is not None
+        arrays["pictures"] = torch.from_numpy(designs.pictures)
+    arrays["main"], arrays["hierarchical"] = (torch.from_numpy(part) for part in latents)
+    return arrays | _weights(vae.network, "vae")
+
+
+def _weights(network: nn.Module, name: str) -> Arrays:
+    return {f"{name}.{key}": value for key, value in network.state_dict().items()}
 
 
 def _arrays(

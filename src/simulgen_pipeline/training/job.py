@@ -16,8 +16,9 @@ from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.conditioner import ConditionerArchitecture
 from simulgen_pipeline.models.vae import VaeArchitecture
 
-from .config import ConditionerConfig, EndToEndConfig, EngineConfig, VaeConfig
+from .config import ConditionerConfig, EndToEndConfig, EngineConfig, RefitConfig, VaeConfig
 from .data import Memory
+from .picture_augmentation import PictureAugmentation
 from .whole_files import whole_file
 
 # To be raised when the code of training gives other results for the same job.
@@ -66,7 +67,20 @@ class ConditionerJob(_Job):
     conditioner: ConditionerArchitecture
 
 
-Job = VaeJob | ConditionerJob
+class RefitJob(_Job):
+    """Train a trained conditioner and its decoder on, once for each part of the designs that is
+    held out, always from the same weights. Arrays: those of a `ConditionerJob` but for the design
+    posterior's, which the conditioner has, its weights prefixed with `conditioner.`, and those of a
+    decoder of its own with `decoder.`."""
+
+    name: Literal["refit"] = "refit"
+    held_out: tuple[tuple[int, ...], ...] = Field(description="of the training designs, by refit")
+    config: RefitConfig
+    augmentation: PictureAugmentation
+    conditioner: ConditionerArchitecture
+
+
+Job = VaeJob | ConditionerJob | RefitJob
 
 
 class _AnyJob(BaseModel):

@@ -56,7 +56,10 @@ class Progressed:
 
 
 class Trainer:
-    """Trains an objective from its last checkpoint, or from the start, to its best weights."""
+    """Trains an objective from its last checkpoint, or from the start, to its best weights.
+
+    The validation designs tell which those are; where there are none, they are the last.
+    """
 
     def __init__(
         self,
@@ -113,7 +116,8 @@ class Trainer:
             self._validate()  # what it starts from may be hard to better
         patience = self.config.patience * self.num_epochs
         while self.state.epoch < self.num_epochs:
-            if self.state.epoch - self.state.best_epoch > patience:
+            waited = self.state.epoch - self.state.best_epoch
+            if self.split.validation and waited > patience:
                 self.progress.stopped_early(self.state.epoch, self.state.best_epoch)
                 break
             row = self._epoch(self.state.epoch)
@@ -124,6 +128,8 @@ class Trainer:
                     self._show()
             if self._is_astray(row):
                 self._go_back()
+            elif not self.split.validation:  # the last weights are the best
+                self.best_weights = _copy(self.objective.state_dict())
             self.state.history.append(row)
             self.progress.report(row, self.num_epochs)
             if self.world.is_main and self.checkpoints.is_due():
@@ -230,6 +236,8 @@ class Trainer:
     @torch.no_grad()
     def _validate(self) -> Row:
         """Figures of merit on the validation designs, each counted once; keeps the best weights."""
+        if not self.split.validation:
+            return {}
         self.objective.eval()
         objective: Objective = self.objective  # type: ignore[assignment]
         mine = self.split.validation[self.world.rank :: self.world.size]
@@ -255,7 +263,7 @@ class Trainer:
     @torch.no_grad()
     def _show(self) -> None:
         """A picture of the first validation design's field, true and decoded."""
-        if not self.progress.draws:
+        if not self.progress.draws or not self.split.validation:
             return
         self.objective.eval()
         objective: Objective = self.objective  # type: ignore[assignment]

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -22,9 +23,10 @@ from typing import NamedTuple
 import psutil
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from simulgen_pipeline.data.fields import open_fields
+from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.conditioner import Conditioner
 from simulgen_pipeline.models.design_sampler import DesignExplorer
 from simulgen_pipeline.models.layers import ResidualMlp
@@ -40,11 +42,12 @@ from .job import (
     Arrays,
     ConditionerJob,
     Job,
+    RefitJob,
     VaeJob,
     part_of_arrays,
     read_job,
 )
-from .loop import Row, Trainer
+from .loop import Trainer
 from .objectives import (
     ConditionerObjective,
     EncoderObjective,
@@ -78,21 +81,21 @@ class Stage(NamedTuple):
     name: str
     objective: Callable[[], nn.Module]  # made when the stage starts, as it may freeze weights
     optimisation: OptimisationConfig
+    split: Split
 
 
 def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[Stage]]:
     """The modules that a job trains, with initial weights drawn from its seed, and how it does."""
     torch.manual_seed(job.engine.seed)
     vae = HierarchicalVae(job.architecture)
+    if isinstance(job, RefitJob):
+        return _build_refits(job, arrays, vae)
     if isinstance(job, ConditionerJob):
         vae.load_state_dict(part_of_arrays(arrays, "vae"))
         conditioner = Conditioner(job.conditioner, job.architecture)
         if conditioner.base is not None:
             conditioner.base.load_state_dict(part_of_arrays(arrays, "design_posterior"))
-        with torch.no_grad():
-            relative = vae.decoder.relative(_latents(arrays)).flat()
-        spread = relative[list(job.split.train)].std(dim=0)
-        spread = spread.clamp_min(SMALLEST_SPREAD * float(spread.max()) or 1.0)
+        spread = _latent_spread(vae, arrays, job.split)
         alone = FieldFit("mse", True, job.config.latent_weight, tune_decoder=False)
         make = partial(
             ConditionerObjective,
@@ -101,20 +104,20 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
             spread,
             job.config.augmentation,
         )
-        stages = [Stage(job.name, partial(make, alone), job.config.training)]
+        stages = [Stage(job.name, partial(make, alone), job.config.training, job.split)]
         if job.end_to_end is None:
             return {"conditioner": conditioner}, stages
         e = job.end_to_end
         together = FieldFit(e.loss, e.relative_loss, e.latent_weight, e.tune_decoder)
         make_together = partial(make, together, arrays.get("lift"))
-        stages.append(Stage("end to end", make_together, e.training))
+        stages.append(Stage("end to end", make_together, e.training, job.split))
         return {"conditioner": conditioner, "decoder": vae.decoder}, stages
     if "spreads" in arrays:
         vae.start_as_pod(arrays["spreads"])
     optimisation, lift = job.config.training, arrays.get("lift")
     if job.config.posterior == "field":
         make_evidence = partial(EvidenceObjective, vae.decoder, vae.encoder, job.config, lift)
-        return {"vae": vae}, [Stage(job.name, make_evidence, optimisation)]
+        return {"vae": vae}, [Stage(job.name, make_evidence, optimisation, job.split)]
     design_posterior = _design_posterior(job, arrays)
     num_epochs = optimisation.epochs(len(job.split.train))
     shorter = {"num_epochs": max(1, round(job.config.encoder_epochs * num_epochs))}
@@ -123,6 +126,7 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
             "vae decoder",
             partial(EvidenceObjective, vae.decoder, design_posterior, job.config, lift),
             optimisation,
+            job.split,
         ),
         Stage(
             "vae encoder",
@@ -135,6 +139,7 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
                 job.config.augmentation,
             ),
             optimisation.model_copy(update=shorter),
+            job.split,
         ),
     ]
 
@@ -147,6 +152,41 @@ def _design_posterior(job: VaeJob, arrays: Arrays) -> ResidualMlp:
 def _sampler(job: VaeJob, arrays: Arrays) -> DesignExplorer:
     known = arrays["designs"][list(job.split.train)]
     return DesignExplorer(known, job.mix_designs)
+
+
+def _build_refits(
+    job: RefitJob, arrays: Arrays, vae: HierarchicalVae
+) -> tuple[dict[str, nn.Module], list[Stage]]:
+    vae.load_state_dict(part_of_arrays(arrays, "vae"))
+    modules: dict[str, nn.Module] = {}
+    stages = []
+    for number, held_out in enumerate(job.held_out):
+        known = tuple(row for row in job.split.train if row not in held_out)
+        split = Split(train=known, validation=(), test=())
+        spread = _latent_spread(vae, arrays, split)
+        conditioner = Conditioner(job.conditioner, job.architecture)
+        conditioner.load_state_dict(part_of_arrays(arrays, "conditioner"))
+        conditioner.requires_grad_(True)  # the base of members, too
+        decoder = deepcopy(vae.decoder)
+        own_decoder = part_of_arrays(arrays, "decoder")
+        if own_decoder:
+            decoder.load_state_dict(own_decoder)
+        both = FieldFit("mse", True, job.config.latent_weight, tune_decoder=True)
+        objective = partial(
+            ConditionerObjective, conditioner, decoder, spread, job.augmentation, both
+        )
+        name = f"{job.name} without part {number + 1}" if held_out else job.name
+        stages.append(Stage(name, objective, job.config.training, split))
+        modules |= {f"conditioner_{number}": conditioner, f"decoder_{number}": decoder}
+    return modules, stages
+
+
+def _latent_spread(vae: HierarchicalVae, arrays: Arrays, split: Split) -> Tensor:
+    """Standard deviations (Q,) of the training designs' latents relative to their priors."""
+    with torch.no_grad():
+        relative = vae.decoder.relative(_latents(arrays)).flat()
+    spread = relative[list(split.train)].std(dim=0)
+    return spread.clamp_min(SMALLEST_SPREAD * float(spread.max()) or 1.0)
 
 
 def _latents(arrays: Arrays) -> Latents:
@@ -169,14 +209,14 @@ def run_job(folder: Path, job: Job, arrays: Arrays, world: World) -> None:
     progress = Progress(
         job.log_folder if world.is_main else None, View(**part_of_arrays(arrays, "view"))
     )
-    history: list[Row] = []
+    history: list[dict[str, float | str]] = []
     for number, stage in enumerate(stages):
         checkpoints = Checkpoints(folder, f"stage-{number}", job.engine.checkpoint_interval)
         progress.begin(stage.name, first_epoch=len(history))
         trainer = Trainer(
             stage.objective(),
             data,
-            job.split,
+            stage.split,
             stage.optimisation,
             job.engine,
             world,
@@ -184,7 +224,10 @@ def run_job(folder: Path, job: Job, arrays: Arrays, world: World) -> None:
             progress,
         )
         rows = trainer.run()
-        history += [{**row, "epoch": len(history) + 1 + i} for i, row in enumerate(rows)]
+        history += [
+            {"stage": stage.name, **row, "epoch": len(history) + 1 + i}
+            for i, row in enumerate(rows)
+        ]
     progress.close()
     if world.is_main:
         with whole_file(folder / HISTORY_FILE) as path:

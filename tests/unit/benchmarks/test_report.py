@@ -24,7 +24,7 @@ def run(mode: str, seed: int = 0, mean: float = 0.04, champion: str = "vae") -> 
         "seconds_of_one": 0.02,
         "seconds_per_design": 0.01,
         "peak_bytes": 2e9,
-        "node_seconds": {"train_conditioner": 30.0},
+        "node_seconds": {"train_conditioner": 20.0, "refit_conditioner": 10.0},
         "metrics": {
             "reconstruction": parts(0.02),
             "prediction": parts(mean),

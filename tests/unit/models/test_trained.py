@@ -58,7 +58,7 @@ def conditioner(vae: TrainedVae) -> TrainedConditioner:
     architecture = ConditionerArchitecture(
         kind="mlp", num_features=2, filters=(16, 8), dropout=0.3, num_members=3
     )
-    return TrainedConditioner(Conditioner(architecture, vae.network.architecture))
+    return TrainedConditioner(Conditioner(architecture, vae.network.architecture), num_designs=20)
 
 
 def assert_same_latents(first: LatentArrays, second: LatentArrays) -> None:

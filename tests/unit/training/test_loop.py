@@ -46,7 +46,11 @@ class Valley(nn.Module):
 
 
 def trainer_of(
-    folder: Path, objective: nn.Module, precision: str = "float32", num_processes: int = 1
+    folder: Path,
+    objective: nn.Module,
+    precision: str = "float32",
+    num_processes: int = 1,
+    split: Split = SPLIT,
 ) -> Trainer:
     """A training by the last of some processes, whose others do nothing."""
     world: Any = SimpleNamespace(
@@ -67,7 +71,7 @@ def trainer_of(
     return Trainer(
         objective,
         data,
-        SPLIT,
+        split,
         OPTIMISATION,
         EngineConfig(precision=precision, checkpoint_interval=0),  # type: ignore[arg-type]
         world,
@@ -93,6 +97,35 @@ def test_a_training_that_goes_astray_goes_on_from_its_best_weights_at_half_the_r
     assert rates(rows)[: epoch + 1] == expected[: epoch + 1]
     assert rates(rows)[epoch + 1 :] == pytest.approx([r / 2 for r in expected[epoch + 1 :]])
     assert rows[-1]["validation_score"] < rows[epoch - 1]["validation_score"]
+
+
+def test_without_validation_designs_it_trains_to_the_end_and_keeps_the_last_weights(
+    tmp_path: Path,
+) -> None:
+    split = SPLIT.model_copy(update={"validation": ()})
+    trainer = trainer_of(tmp_path, Valley((2.0, 2.0)), split=split)
+    places = []
+    epoch_of = trainer._epoch
+
+    def noted(epoch: int) -> dict[str, float]:
+        row = epoch_of(epoch)
+        places.append(float(trainer.objective.place.detach()))
+        return row
+
+    trainer._epoch = noted  # type: ignore[method-assign]
+    rows = trainer.run()
+    assert len(rows) == len(set(places)) == NUM_EPOCHS  # no patience ends it
+    assert float(trainer.objective.place.detach()) == places[-1]
+    assert not any(name.startswith("validation_") for row in rows for name in row)
+
+
+def test_without_validation_designs_an_epoch_astray_is_not_kept(tmp_path: Path) -> None:
+    split = SPLIT.model_copy(update={"validation": ()})
+    trainer = trainer_of(tmp_path, Valley((1 - 1 / NUM_EPOCHS, 1.0)), split=split)
+    rows = trainer.run()
+    assert rows[-1]["gradient_norm"] > 1e4 * rows[-2]["gradient_norm"]
+    best = trainer.objective.place.detach()
+    assert abs(float(best) - 3.0) < 10  # not where the explosion led
 
 
 @pytest.mark.parametrize("last_epoch", [5, 6, 7, 9])

@@ -68,7 +68,8 @@ def plot_learning_curve(
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     last = max(ticks[-1], *(sizes[-1] for sizes in num_designs.values()))
-    axes.set_xlim(0.9 * ticks[0], 1.1 * last)
+    first = min(ticks[0], *(sizes[0] for sizes in num_designs.values()))
+    axes.set_xlim(0.9 * first, 1.1 * last)
     axes.set_xlabel(label)
     axes.set_ylabel("relative L2 error over all nodes and times, mean over designs")
     if shown:

@@ -2,14 +2,14 @@
 
 Shapes: n designs, T time steps, M nodes.
 
-The validation designs calibrate the spread and choose the champion, with baselines that have not
-seen them; the test designs are only looked at by `assess`.
+The validation designs calibrate the spread and choose the champion, by models that do not know
+them; the test designs are only looked at by `assess`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,14 +18,18 @@ from numpy.typing import NDArray
 
 from simulgen_pipeline.data.design_inputs import DesignInputs
 from simulgen_pipeline.data.fields import SimulationFields
-from simulgen_pipeline.data.split import Split
-from simulgen_pipeline.evaluation.calibration import choose_shape
+from simulgen_pipeline.evaluation.calibration import SpreadShape, choose_shape
 from simulgen_pipeline.evaluation.champion import choose_champion
 from simulgen_pipeline.evaluation.generation import assess_samples
 from simulgen_pipeline.evaluation.metrics import FieldErrors, IntervalErrors, calibration_factor
 from simulgen_pipeline.evaluation.peaks import PeakErrors, WorstErrors
 from simulgen_pipeline.models.baselines import Baselines
-from simulgen_pipeline.models.trained import LatentArrays, StoredLatents, TrainedVae
+from simulgen_pipeline.models.trained import (
+    CrossFittedConditioners,
+    LatentArrays,
+    StoredLatents,
+    TrainedVae,
+)
 from simulgen_pipeline.surrogate import VAE, Surrogate
 
 logger = logging.getLogger(__name__)
@@ -37,6 +41,9 @@ MOST_DESIGNS_FOR_SHAPE = 50
 # A block of true fields is compared with a prediction by every model at once.
 BLOCK_BYTES = 64 * 2**20
 
+# A surrogate, and the designs that it is looked at on.
+Part = tuple[Surrogate, tuple[int, ...]]
+
 
 class Assessment(NamedTuple):
     """The content of `metrics.json`, and by design the errors of models and of the VAE's peak."""
@@ -45,18 +52,49 @@ class Assessment(NamedTuple):
     design_errors: pd.DataFrame
 
 
+class Calibration(NamedTuple):
+    """What a surrogate has from the validation designs; see its attributes."""
+
+    factors: dict[str, float]
+    champion: str
+    shape: SpreadShape
+
+
+def cross_validated(
+    surrogate: Surrogate, cross_fitted: CrossFittedConditioners, baselines: Baselines
+) -> list[Part]:
+    """Surrogates with models that do not know the validation designs that they come with.
+
+    Args:
+        surrogate: of which they have all else, calibration included.
+        cross_fitted: conditioners that were refitted without some of these designs.
+        baselines: fitted to the training designs.
+    """
+    return [(surrogate.with_models(one, baselines), rows) for one, rows in cross_fitted.parts]
+
+
 def calibrate(
-    surrogate: Surrogate, fields: SimulationFields, designs: pd.DataFrame, split: Split
-) -> Surrogate:
-    """The surrogate with spreads that hold on the validation designs, and its champion named."""
-    surrogate.factors = dict.fromkeys(surrogate.models, 1.0)
-    inputs = surrogate.inputs(designs, warn=False)
-    surrogate.shape = choose_shape(_members(surrogate, fields, inputs, split.validation))
+    parts: Sequence[Part], fields: SimulationFields, designs: pd.DataFrame
+) -> Calibration:
+    """Spreads that hold on the validation designs, and the champion there.
+
+    Args:
+        parts: surrogates before calibration, and the validation designs that each does not know.
+        fields: of all designs.
+        designs: all of them.
+    """
+    first, num_designs = parts[0][0], sum(len(rows) for _, rows in parts)
+    inputs = first.inputs(designs, warn=False)
+    for surrogate, _ in parts:
+        surrogate.factors = dict.fromkeys(surrogate.models, 1.0)
+    shape = choose_shape(_members(parts, fields, inputs))
+    for surrogate, _ in parts:
+        surrogate.shape = shape
     factors, by_design = {}, {}
-    for model in surrogate.models:
+    for model in first.models:
         errors = FieldErrors()
         factors[model] = calibration_factor(
-            _compared(surrogate, model, fields, designs, inputs, split.validation, errors)
+            _compared(parts, model, fields, designs, inputs, errors)
         )
         by_design[model] = errors.relative_l2
     for model in [model for model, factor in factors.items() if not np.isfinite(factor)]:
@@ -64,40 +102,39 @@ def calibrate(
             "The spread of %s is not calibrated: no finite factor makes its intervals hold for "
             "90%% of the values of the %d validation designs.",
             model,
-            len(split.validation),
+            num_designs,
         )
         factors[model] = 1.0
-    surrogate.factors = factors
-    surrogate.champion = choose_champion(by_design, surrogate.baselines.names)
+    champion = choose_champion(by_design, first.baselines.names)
     logger.info(
         "Champion on the %d validation designs: %s (%s)",
-        len(split.validation),
-        surrogate.champion,
+        num_designs,
+        champion,
         ", ".join(f"{m} {np.mean(list(errors.values())):.2%}" for m, errors in by_design.items()),
     )
-    return surrogate
+    return Calibration(factors, champion, shape)
 
 
 def _members(
-    surrogate: Surrogate, fields: SimulationFields, inputs: DesignInputs, rows: tuple[int, ...]
+    parts: Sequence[Part], fields: SimulationFields, inputs: DesignInputs
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    """True field, mean and variance (T, M) of the VAE's members, of the first designs."""
-    for row in rows[:MOST_DESIGNS_FOR_SHAPE]:
-        mean, variance = surrogate.members_moments(inputs.take([row]))
-        yield fields.read([row])[0], mean[0], variance[0]
+    """True field, mean and variance (T, M) of the VAE's members, of the first designs of parts."""
+    for surrogate, rows in parts:
+        for row in rows[: MOST_DESIGNS_FOR_SHAPE // len(parts)]:
+            mean, variance = surrogate.members_moments(inputs.take([row]))
+            yield fields.read([row])[0], mean[0], variance[0]
 
 
 def _compared(
-    surrogate: Surrogate,
+    parts: Sequence[Part],
     model: str,
     fields: SimulationFields,
     designs: pd.DataFrame,
     inputs: DesignInputs,
-    rows: tuple[int, ...],
     errors: FieldErrors,
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
     """Blocks of true fields, predicted ones and spreads, whose errors are counted on the way."""
-    for block, true in fields.blocks(rows, BLOCK_BYTES):
+    for surrogate, block, true in _blocks(parts, fields):
         predicted = surrogate.predict_inputs(inputs.take(block), model)
         errors.update(true, predicted.fields, designs.index[block].tolist())
         yield true, predicted.fields, predicted.std
@@ -105,29 +142,30 @@ def _compared(
 
 def assess(
     surrogate: Surrogate,
-    training_baselines: Baselines,
+    validated: Sequence[Part],
     latents: StoredLatents,
     fields: SimulationFields,
     designs: pd.DataFrame,
-    split: Split,
 ) -> Assessment:
     """Errors of reconstruction, prediction and baselines on every part, and how far samples of the
     VAE's prior are from the training designs, in physical units.
 
     Args:
-        surrogate: whose baselines are fitted to training and validation designs.
-        training_baselines: fitted to the training designs, measured on the validation designs.
+        surrogate: whose models know training and validation designs.
+        validated: surrogates with models that do not know the validation designs they come with.
         latents: of all designs.
         fields: of all designs.
         designs: all of them.
-        split: the parts.
     """
+    split = surrogate.vae.split
     report = surrogate.baselines.report
-    measured = dict.fromkeys(split.parts, surrogate)
-    measured["validation"] = surrogate.with_baselines(training_baselines)
     metrics: dict[str, Any] = {
         "num_designs": {
             part: len(getattr(split, part)) for part in ("train", "validation", "test")
+        },
+        "num_designs_fitted": {
+            VAE: surrogate.conditioner.num_designs,
+            **{name: report[name]["num_designs"] for name in surrogate.baselines.names},
         },
         "reconstruction": {},
         "prediction": {},
@@ -147,12 +185,13 @@ def assess(
         errors = {name: FieldErrors() for name in (RECONSTRUCTION, *models)}
         interval = IntervalErrors()
         peaks, worst = PeakErrors(metadata), WorstErrors(metadata)
-        for block, true in fields.blocks(rows, BLOCK_BYTES):
+        measured = validated if part == "validation" else [(surrogate, rows)]
+        for one, block, true in _blocks(measured, fields):
             ids = designs.index[block].tolist()
             reconstructed = reconstruct(surrogate.vae, latents, block)
             errors[RECONSTRUCTION].update(true, reconstructed, ids)
             for model in models:
-                predicted = measured[part].predict_inputs(inputs.take(block), model)
+                predicted = one.predict_inputs(inputs.take(block), model)
                 errors[model].update(true, predicted.fields, ids)
                 if model == VAE:
                     interval.update(true, predicted.fields, predicted.std)
@@ -170,6 +209,15 @@ def assess(
         table = pd.DataFrame({name: error.relative_l2 for name, error in errors.items()})
         per_design.append(table.assign(part=part).join(_peak_table(peaks)))
     return Assessment(metrics, pd.concat(per_design).rename_axis("id"))
+
+
+def _blocks(
+    parts: Sequence[Part], fields: SimulationFields
+) -> Iterator[tuple[Surrogate, NDArray[np.int64], NDArray[Any]]]:
+    """Surrogates, row numbers of designs to measure them on, and these designs' true fields."""
+    for surrogate, rows in parts:
+        for block, true in fields.blocks(rows, BLOCK_BYTES):
+            yield surrogate, block, true
 
 
 def _peak_table(peaks: PeakErrors) -> pd.DataFrame:

@@ -8,20 +8,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.pictures import has_pictures
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.evaluation import plots
 from simulgen_pipeline.models.baselines import BaselineConfig, Baselines
-from simulgen_pipeline.models.trained import StoredLatents, TrainedConditioner, TrainedVae
-from simulgen_pipeline.surrogate import VAE, Surrogate
+from simulgen_pipeline.models.trained import (
+    CrossFittedConditioners,
+    StoredLatents,
+    TrainedConditioner,
+    TrainedVae,
+)
+from simulgen_pipeline.surrogate import VAE, Prediction, Surrogate
 
 from .assessment import (
     PEAK_COLUMNS,
     RECONSTRUCTION,
     assess,
     calibrate,
+    cross_validated,
     reconstruct,
     shown_designs,
 )
@@ -41,34 +48,43 @@ def fit_baselines(
 
 def assemble_surrogate(
     vae: TrainedVae,
-    conditioner: TrainedConditioner,
+    refitted_conditioner: TrainedConditioner,
+    cross_fitted_conditioners: CrossFittedConditioners,
     baselines: Baselines,
     fields: SimulationFields,
     design_table: pd.DataFrame,
     config: BaselineConfig,
 ) -> Surrogate:
-    """Calibrate the models on the validation designs, then give these to the baselines, too."""
-    surrogate = Surrogate(vae, conditioner, baselines, fields.metadata)
-    calibrated = calibrate(surrogate, fields, design_table, vae.split)
+    """Calibrate with models that do not know the validation designs, and put in those that do."""
     rows = np.array(vae.split.validation)
     designs = vae.design_scaler.inputs(design_table.iloc[rows], warn=False)
-    return calibrated.with_baselines(baselines.refit(fields, rows, designs.features, config))
+    uncalibrated = Surrogate(vae, refitted_conditioner, baselines, fields.metadata)
+    validated = cross_validated(uncalibrated, cross_fitted_conditioners, baselines)
+    return Surrogate(
+        vae,
+        refitted_conditioner,
+        baselines.refit(fields, rows, designs.features, config),
+        fields.metadata,
+        *calibrate(validated, fields, design_table),
+    )
 
 
 def evaluate(
     surrogate: Surrogate,
+    cross_fitted_conditioners: CrossFittedConditioners,
     baselines: Baselines,
     latents: StoredLatents,
     fields: SimulationFields,
     design_table: pd.DataFrame,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Measure the surrogate on every part, its baselines where they were not fitted."""
-    split = surrogate.vae.split
-    return assess(surrogate, baselines, latents, fields, design_table, split)
+    """Measure the surrogate on every part, on validation designs by models without them."""
+    validated = cross_validated(surrogate, cross_fitted_conditioners, baselines)
+    return assess(surrogate, validated, latents, fields, design_table)
 
 
 def draw_over_time(
     surrogate: Surrogate,
+    cross_fitted_conditioners: CrossFittedConditioners,
     latents: StoredLatents,
     fields: SimulationFields,
     design_table: pd.DataFrame,
@@ -79,7 +95,7 @@ def draw_over_time(
     rows = design_table.index.get_indexer(pd.Index(ids))
     true = fields.read(rows)
     nodes = plots.representative_nodes(true, NUM_NODES_OVER_TIME)
-    predicted = surrogate.predict(design_table.iloc[rows])
+    predicted = _predict_unknown(surrogate, cross_fitted_conditioners, design_table, rows)
     return plots.plot_over_time(
         surrogate.metadata.time,
         true[:, :, nodes],
@@ -95,15 +111,17 @@ def draw_over_time(
 
 def draw_over_mesh(
     surrogate: Surrogate,
+    cross_fitted_conditioners: CrossFittedConditioners,
     fields: SimulationFields,
     design_table: pd.DataFrame,
     design_errors: pd.DataFrame,
 ) -> Figure:
     """The design of median error over the mesh at fixed times: true, predicted, error, spread."""
-    design_id = shown_designs(design_errors, 3)[1 if len(design_errors) > 2 else 0]
+    shown = shown_designs(design_errors, 3)
+    design_id = shown[len(shown) // 2]
     row = design_table.index.get_indexer(pd.Index([design_id]))
     times = plots.representative_times(fields.shape[1], NUM_TIMES_OVER_MESH)
-    predicted = surrogate.predict(design_table.iloc[row])
+    predicted = _predict_unknown(surrogate, cross_fitted_conditioners, design_table, row)
     return plots.plot_over_mesh(
         fields.metadata,
         times,
@@ -159,6 +177,25 @@ def draw_latents(
         colour,
         label,
     )
+
+
+def _predict_unknown(
+    surrogate: Surrogate,
+    cross_fitted: CrossFittedConditioners,
+    design_table: pd.DataFrame,
+    rows: NDArray[np.int64],
+) -> Prediction:
+    """The VAE's prediction of designs, of validation designs by conditioners without them."""
+    fields, std = [], []
+    for row in rows:
+        one = surrogate
+        for conditioner, held_out in cross_fitted.parts:
+            if row in held_out:
+                one = surrogate.with_models(conditioner, surrogate.baselines)
+        predicted = one.predict_inputs(one.inputs(design_table.iloc[[row]], warn=False))
+        fields.append(predicted.fields)
+        std.append(predicted.std)
+    return Prediction(np.concatenate(fields), np.concatenate(std))
 
 
 def _errors(design_errors: pd.DataFrame, model: str) -> dict[str, float]:

@@ -21,7 +21,8 @@ def create_assembly() -> Pipeline:
                 nodes.assemble_surrogate,
                 [
                     "vae",
-                    "conditioner",
+                    "refitted_conditioner",
+                    "cross_fitted_conditioners",
                     "baselines",
                     "fields",
                     "design_table",
@@ -32,7 +33,14 @@ def create_assembly() -> Pipeline:
             ),
             Node(
                 nodes.evaluate,
-                ["surrogate", "baselines", "latents", "fields", "design_table"],
+                [
+                    "surrogate",
+                    "cross_fitted_conditioners",
+                    "baselines",
+                    "latents",
+                    "fields",
+                    "design_table",
+                ],
                 ["metrics", "design_errors"],
                 name="evaluate",
             ),
@@ -47,13 +55,26 @@ def create_plots() -> Pipeline:
         [
             Node(
                 nodes.draw_over_time,
-                ["surrogate", "latents", "fields", "design_table", "design_errors"],
+                [
+                    "surrogate",
+                    "cross_fitted_conditioners",
+                    "latents",
+                    "fields",
+                    "design_table",
+                    "design_errors",
+                ],
                 "plot_over_time",
                 name="draw_over_time",
             ),
             Node(
                 nodes.draw_over_mesh,
-                ["surrogate", "fields", "design_table", "design_errors"],
+                [
+                    "surrogate",
+                    "cross_fitted_conditioners",
+                    "fields",
+                    "design_table",
+                    "design_errors",
+                ],
                 "plot_over_mesh",
                 name="draw_over_mesh",
             ),

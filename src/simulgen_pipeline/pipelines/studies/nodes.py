@@ -17,7 +17,12 @@ from simulgen_pipeline.evaluation import plots
 from simulgen_pipeline.evaluation.power_law import PowerLaw
 from simulgen_pipeline.models.baselines import BaselineConfig
 from simulgen_pipeline.surrogate import VAE
-from simulgen_pipeline.training.config import ConditionerConfig, EngineConfig, VaeConfig
+from simulgen_pipeline.training.config import (
+    ConditionerConfig,
+    EngineConfig,
+    RefitConfig,
+    VaeConfig,
+)
 
 from .config import StudiesConfig
 from .members import Result, train_members
@@ -41,6 +46,7 @@ def repeat_splits(
     data: DataConfig,
     vae: VaeConfig,
     conditioner: ConditionerConfig,
+    refit: RefitConfig,
     baselines: BaselineConfig,
     training: EngineConfig,
     studies: StudiesConfig,
@@ -51,7 +57,12 @@ def repeat_splits(
     if data.split.file is not None:
         logger.warning("data.split.file is not used: folds are drawn by data.split.seed")
     settings = Settings(
-        data=data, vae=vae, conditioner=conditioner, baselines=baselines, training=training
+        data=data,
+        vae=vae,
+        conditioner=conditioner,
+        refit=refit,
+        baselines=baselines,
+        training=training,
     )
     splits = fold_splits(len(design_table), studies.num_folds, data.split)
     results = _train(
@@ -77,6 +88,7 @@ def learn_with_growing_designs(
     data: DataConfig,
     vae: VaeConfig,
     conditioner: ConditionerConfig,
+    refit: RefitConfig,
     baselines: BaselineConfig,
     training: EngineConfig,
     studies: StudiesConfig,
@@ -85,7 +97,12 @@ def learn_with_growing_designs(
 ) -> dict[str, Any]:
     """Train with growing parts of the training designs, and measure on the same test designs."""
     settings = Settings(
-        data=data, vae=vae, conditioner=conditioner, baselines=baselines, training=training
+        data=data,
+        vae=vae,
+        conditioner=conditioner,
+        refit=refit,
+        baselines=baselines,
+        training=training,
     )
     split = split_designs(design_table.index.tolist(), data.split)
     splits = growing_splits(split, studies.fractions, data.split.seed)

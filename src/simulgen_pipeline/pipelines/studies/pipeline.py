@@ -13,6 +13,7 @@ INPUTS = [
     "params:data",
     "params:vae",
     "params:conditioner",
+    "params:refit",
     "params:baselines",
     "params:training",
     "params:studies",

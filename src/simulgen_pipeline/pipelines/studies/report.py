@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -18,7 +19,15 @@ from simulgen_pipeline.surrogate import VAE
 
 from .members import Result
 
-MEASURED = ("num_designs", "reconstruction", "prediction", "baselines", "uncertainty", "champion")
+MEASURED = (
+    "num_designs",
+    "num_designs_fitted",
+    "reconstruction",
+    "prediction",
+    "baselines",
+    "uncertainty",
+    "champion",
+)
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 FOLD = "fold"
 # How often more designs an extrapolation is for.
@@ -83,12 +92,10 @@ def _error_summary(errors: pd.Series[float], folds: pd.Series[int]) -> dict[str,
 def report_sizes(results: Sequence[Result]) -> dict[str, Any]:
     """Errors at each number of training designs, power laws of them, and what they promise."""
     part = "test" if "test" in results[0]["prediction"] else "validation"
-    # Validation errors of baselines are those of a fit to training designs only.
-    of_baselines = ("train", "validation") if part == "test" else ("train",)
     sizes = [
         {
             "num_designs": result["num_designs"]["train"],
-            "num_designs_of_baselines": sum(result["num_designs"][name] for name in of_baselines),
+            "num_designs_fitted": _num_designs_fitted(result, part),
             "reconstruction": result["reconstruction"][part],
             "prediction": result["prediction"][part],
             "baselines": {name: of[part] for name, of in result["baselines"].items()},
@@ -100,7 +107,9 @@ def report_sizes(results: Sequence[Result]) -> dict[str, Any]:
     laws = {
         model: _law(num_designs[model], errors)
         for model, errors in errors_by_model(sizes).items()
-        if len(sizes) >= FEWEST_SIZES and min(errors) > 0
+        if len(sizes) >= FEWEST_SIZES
+        and min(errors) > 0
+        and all(a < b for a, b in pairwise(num_designs[model]))  # a limit or a refit may not
     }
     return {
         "part": part,
@@ -113,12 +122,16 @@ def report_sizes(results: Sequence[Result]) -> dict[str, Any]:
 
 def num_designs_by_model(sizes: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
     """Number of designs that each model is fitted to at each size."""
+    fitted = pd.DataFrame([size["num_designs_fitted"] for size in sizes])
     trained = [size["num_designs"] for size in sizes]
-    of_baselines = [size["num_designs_of_baselines"] for size in sizes]
-    return {
-        **dict.fromkeys((RECONSTRUCTION, VAE), trained),
-        **dict.fromkeys(sizes[0]["baselines"], of_baselines),
-    }
+    return {RECONSTRUCTION: trained, **{str(name): list(fitted[name]) for name in fitted}}
+
+
+def _num_designs_fitted(result: Result, part: str) -> dict[str, int]:
+    """By model, the designs that it knew when it was measured on a part: on validation designs all
+    models know training designs alone."""
+    fitted: dict[str, int] = result["num_designs_fitted"]
+    return fitted if part == "test" else dict.fromkeys(fitted, result["num_designs"]["train"])
 
 
 def errors_by_model(sizes: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
@@ -162,17 +175,18 @@ def _answer(largest: Mapping[str, Any], law: Mapping[str, Any] | None) -> str:
             f"Too few sizes to say whether more simulations would help: at least {FEWEST_SIZES} "
             f"are needed (studies.fractions)."
         )
-    now = f"{largest['prediction']['relative_l2_mean']:.2%} with {largest['num_designs']}"
+    num_designs = largest["num_designs_fitted"][VAE]
+    now = f"{largest['prediction']['relative_l2_mean']:.2%} with {num_designs}"
     if "doubling" not in law:
         return (
             f"No gain to expect from more simulations: the error did not fall with the number of "
-            f"training designs ({now}; exponent {law['exponent']:.2f})."
+            f"designs to train with ({now}; exponent {law['exponent']:.2f})."
         )
     doubled = law["doubling"]
     low, high = doubled["interval_90"]
     certain = high < largest["prediction"]["relative_l2_mean"]
     return (
-        f"Twice the training designs ({doubled['num_designs']}) would give an error of about "
+        f"Twice the designs to train with ({doubled['num_designs']}) would give an error of about "
         f"{doubled['expected_error']:.2%} (90% interval {low:.2%} to {high:.2%}; now {now}). "
         + (
             "More simulations would help."

@@ -13,7 +13,10 @@ from simulgen_pipeline.data.designs import design_fingerprint
 from simulgen_pipeline.data.fields import SimulationFields, open_fields
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.baselines import BaselineConfig
-from simulgen_pipeline.pipelines.conditioner_training.nodes import train_conditioner
+from simulgen_pipeline.pipelines.conditioner_training.nodes import (
+    refit_conditioner,
+    train_conditioner,
+)
 from simulgen_pipeline.pipelines.data_preparation.nodes import (
     compute_channels,
     fit_design_scaler,
@@ -27,7 +30,12 @@ from simulgen_pipeline.pipelines.evaluation.nodes import (
     fit_baselines,
 )
 from simulgen_pipeline.pipelines.vae_training.nodes import extract_latents, train_vae
-from simulgen_pipeline.training.config import ConditionerConfig, EngineConfig, VaeConfig
+from simulgen_pipeline.training.config import (
+    ConditionerConfig,
+    EngineConfig,
+    RefitConfig,
+    VaeConfig,
+)
 from simulgen_pipeline.training.device import choose_num_processes
 from simulgen_pipeline.training.job import RECIPE
 
@@ -42,6 +50,7 @@ class Settings(BaseModel):
     data: DataConfig
     vae: VaeConfig
     conditioner: ConditionerConfig
+    refit: RefitConfig
     baselines: BaselineConfig
     training: EngineConfig
 
@@ -99,11 +108,24 @@ def train_and_assess(
         work_folder,
         log_folder,
     )
+    refitted, cross_fitted, _ = refit_conditioner(
+        conditioner,
+        vae,
+        latents,
+        channels,
+        design_table,
+        settings.conditioner,
+        settings.refit,
+        data,
+        engine,
+        work_folder,
+        log_folder,
+    )
     baselines = fit_baselines(fields, design_table, vae, settings.baselines)
     surrogate = assemble_surrogate(
-        vae, conditioner, baselines, fields, design_table, settings.baselines
+        vae, refitted, cross_fitted, baselines, fields, design_table, settings.baselines
     )
-    return Assessment(*evaluate(surrogate, baselines, latents, fields, design_table))
+    return Assessment(*evaluate(surrogate, cross_fitted, baselines, latents, fields, design_table))
 
 
 def determined_by(fields: SimulationFields, design_table: pd.DataFrame, settings: Settings) -> str:

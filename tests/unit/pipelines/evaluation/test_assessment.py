@@ -60,17 +60,17 @@ def assessed(true, tmp_path, monkeypatch):
                 names=("pod_rbf",),
                 report={
                     "limits_reached": [],
+                    "pod_rbf": {"num_designs": 5},
                     "not_refitted": ["pod_rbf"],
                     "suspect_rows": [4, 3],
                 },
             ),
+            conditioner=SimpleNamespace(num_designs=6),
             champion="pod_rbf",
             predict_inputs=predict_inputs,
-            with_baselines={
-                "training": SimpleNamespace(predict_inputs=predict_by_training)
-            }.__getitem__,
             inputs=lambda table, warn: DesignInputs(table.to_numpy(float)),
             vae=SimpleNamespace(
+                split=split,
                 decode=lambda stored: true[stored.main],
                 representation=SimpleNamespace(inverse_transform=lambda channels: channels),
             ),
@@ -78,7 +78,8 @@ def assessed(true, tmp_path, monkeypatch):
         latents = SimpleNamespace(values=(np.arange(NUM_DESIGNS), np.zeros(NUM_DESIGNS)))
         designs = pd.DataFrame({"row": range(NUM_DESIGNS)}, index=[f"d{i}" for i in range(8)])
         fields = SimulationFields(path)
-        return fields, assess(surrogate, "training", latents, fields, designs, split)
+        validated = [(SimpleNamespace(predict_inputs=predict_by_training), split.validation)]
+        return fields, assess(surrogate, validated, latents, fields, designs)
 
     return run
 
@@ -87,6 +88,11 @@ def test_designs_to_look_at_are_named_by_their_ids(assessed):
     _, (metrics, _) = assessed()
     assert metrics["baselines_not_refitted"] == ["pod_rbf"]
     assert metrics["suspect_designs"] == ["d4", "d3"]
+
+
+def test_how_many_designs_each_model_knows_is_said(assessed):
+    _, (metrics, _) = assessed()
+    assert metrics["num_designs_fitted"] == {"vae": 6, "pod_rbf": 5}
 
 
 def test_peaks_are_the_vaes_on_validation_and_test_designs(assessed):

@@ -18,7 +18,8 @@ from simulgen_pipeline.evaluation import generation
 from simulgen_pipeline.evaluation.metrics import HIGHEST_LEVEL
 from simulgen_pipeline.models.baselines import BaselineConfig, Baselines
 from simulgen_pipeline.models.lift import Lift
-from simulgen_pipeline.models.trained import LatentArrays
+from simulgen_pipeline.models.trained import CrossFittedConditioners, LatentArrays
+from simulgen_pipeline.pipelines.evaluation import nodes
 from simulgen_pipeline.pipelines.evaluation.nodes import (
     assemble_surrogate,
     evaluate,
@@ -29,6 +30,24 @@ from simulgen_pipeline.surrogate import Surrogate
 ROWS = tuple(range(24))
 SPLIT = Split(train=ROWS[:14], validation=ROWS[14:19], test=ROWS[19:])
 MEMBERS = (0.9, 1.1)
+# What the fields of the refitted conditioner are multiplied with, and of the second cross-fitted.
+REFITTED, SECOND = 2.0, 1.2
+
+
+def conditioner_of(field: np.ndarray) -> Any:
+    """One that predicts the same field (T, M) for every design, but for its members' opinions."""
+    members = torch.from_numpy(np.stack([size * field for size in MEMBERS])).float()
+    return SimpleNamespace(
+        channels=lambda designs, vae: members[:, None].expand(-1, len(designs), -1, -1),
+        num_designs=19,
+    )
+
+
+def cross_fitted_on(field: np.ndarray, split: Split) -> CrossFittedConditioners:
+    """Of two parts of the validation designs, the second one's a little off."""
+    first, *others = split.validation
+    parts = [(1.0, (first,)), (SECOND, tuple(others))]
+    return CrossFittedConditioners([(conditioner_of(size * field), rows) for size, rows in parts])
 
 
 @pytest.fixture
@@ -61,14 +80,15 @@ def assembled(
             network=SimpleNamespace(architecture=SimpleNamespace(num_time_steps=len(mean))),
             decode=lambda stored: np.stack([mean] * len(stored.main)),
         )
-        members = torch.from_numpy(np.stack([size * mean for size in MEMBERS])).float()
-        conditioner: Any = SimpleNamespace(
-            channels=lambda designs, vae: members[:, None].expand(-1, len(designs), -1, -1)
-        )
+        refitted = conditioner_of(REFITTED * mean)
+        cross_fitted = cross_fitted_on(mean, split)
         baselines = fit_baselines(fields, table, vae, BaselineConfig())
-        surrogate = assemble_surrogate(vae, conditioner, baselines, fields, table, BaselineConfig())
+        surrogate = assemble_surrogate(
+            vae, refitted, cross_fitted, baselines, fields, table, BaselineConfig()
+        )
         latents: Any = SimpleNamespace(values=(np.zeros(24), np.zeros(24)))
-        return baselines, surrogate, evaluate(surrogate, baselines, latents, fields, table)
+        measured = evaluate(surrogate, cross_fitted, baselines, latents, fields, table)
+        return baselines, surrogate, measured
 
     return assemble
 
@@ -112,11 +132,39 @@ def test_factors_are_those_of_the_training_fit_on_the_validation_designs(
 ) -> None:
     baselines, surrogate, _ = assembled()
     rows = list(SPLIT.validation)
-    calibrated = surrogate.with_baselines(baselines)
+    calibrated = surrogate.with_models(surrogate.conditioner, baselines)
     for model in baselines.names:
         predicted = calibrated.predict(pulse.designs.iloc[rows], model)
         inside = np.abs(predicted.fields - pulse.fields[rows]) <= 1.645 * predicted.std
         assert inside.mean() == pytest.approx(HIGHEST_LEVEL, abs=0.01)  # of five designs
+
+
+def test_the_vae_predicts_with_the_refitted_conditioner_and_is_validated_without_it(
+    assembled: Callable[..., Any], pulse: SimpleNamespace
+) -> None:
+    _, surrogate, (metrics, errors) = assembled()
+    mean = pulse.fields[:14].mean(axis=0)
+    for part, sizes in (("validation", [1.0] + 4 * [SECOND]), ("test", 5 * [REFITTED])):
+        true = pulse.fields[list(getattr(SPLIT, part))]
+        told = np.array(sizes)[:, None, None] * mean
+        wrong = np.linalg.norm(told - true, axis=(1, 2)) / np.linalg.norm(true, axis=(1, 2))
+        np.testing.assert_allclose(errors.loc[errors["part"] == part, "vae"], wrong, rtol=1e-4)
+        assert metrics["prediction"][part]["relative_l2_mean"] == pytest.approx(wrong.mean(), 1e-4)
+    predicted = surrogate.predict(pulse.designs.iloc[[0]]).fields[0]
+    np.testing.assert_allclose(predicted, REFITTED * mean, rtol=1e-3, atol=1e-3 * mean.max())
+
+
+def test_the_vaes_spread_is_calibrated_by_conditioners_that_do_not_know_the_designs(
+    assembled: Callable[..., Any], pulse: SimpleNamespace
+) -> None:
+    baselines, surrogate, _ = assembled()
+    mean = pulse.fields[:14].mean(axis=0)
+    inside = []
+    for conditioner, rows in cross_fitted_on(mean, SPLIT).parts:
+        one = surrogate.with_models(conditioner, baselines)
+        predicted = one.predict(pulse.designs.iloc[list(rows)])
+        inside.append(np.abs(predicted.fields - pulse.fields[list(rows)]) <= 1.645 * predicted.std)
+    assert np.concatenate(inside).mean() == pytest.approx(HIGHEST_LEVEL, abs=0.01)
 
 
 def test_nothing_depends_on_the_test_designs(
@@ -144,3 +192,31 @@ def test_without_test_designs_the_baselines_are_refitted_all_the_same(
     assert baselines.report["num_designs"] == 19
     assert surrogate.baselines.report["num_designs"] == 24
     assert metrics["baselines"]["pod_rbf"].keys() == {"validation"}
+
+
+@pytest.mark.parametrize("test", [ROWS[19:], ROWS[19:20], ()])
+def test_pictures_show_predictions_of_designs_that_are_not_known(
+    assembled: Callable[..., Any],
+    pulse: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    test: tuple[int, ...],
+) -> None:
+    split = Split(train=ROWS[:14], validation=ROWS[14:19], test=test)
+    _, surrogate, (_, errors) = assembled(split)
+    mean = pulse.fields[:14].mean(axis=0)
+    monkeypatch.setattr(nodes.plots, "plot_over_time", lambda *drawn: drawn)
+    monkeypatch.setattr(nodes.plots, "plot_over_mesh", lambda *drawn: drawn)
+    fields, cross_fitted = open_fields(tmp_path / "fields.h5"), cross_fitted_on(mean, split)
+    latents: Any = SimpleNamespace(values=(np.zeros(24), np.zeros(24)))
+    over_time: Any = nodes.draw_over_time(
+        surrogate, cross_fitted, latents, fields, pulse.designs, errors
+    )
+    predicted, shown, ids = over_time[3], over_time[5], over_time[7]
+    sizes = dict.fromkeys(split.test, REFITTED) | dict.fromkeys(split.validation[1:], SECOND)
+    for field, design_id in zip(predicted, ids, strict=True):
+        row = pulse.designs.index.get_loc(design_id)
+        told = sizes.get(row, 1.0) * mean[:, shown]
+        np.testing.assert_allclose(field, told, rtol=1e-3, atol=1e-3 * mean.max())
+    over_mesh: Any = nodes.draw_over_mesh(surrogate, cross_fitted, fields, pulse.designs, errors)
+    assert over_mesh[3].shape == (len(over_mesh[1]), mean.shape[1])

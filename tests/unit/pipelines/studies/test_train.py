@@ -24,6 +24,7 @@ def settings(**changed: Any) -> Settings:
         "data": {},
         "vae": {},
         "conditioner": {},
+        "refit": {},
         "baselines": {},
         "training": {},
     }
