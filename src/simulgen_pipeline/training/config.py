@@ -260,7 +260,9 @@ class RefitOptimisation(OptimisationConfig):
 class RefitConfig(_Frozen):
     """Conditioner and decoder trained on with the validation designs, too (`refit.*`)."""
 
-    enabled: bool = Field(True, description="false: predict with what was trained on training designs only")
+    enabled: bool = Field(
+        True, description="false: predict with what was trained on training designs only"
+    )
     latent_weight: float = Field(
         1e-3, ge=0, description="weight of the error in latents beside that of the field"
     )
