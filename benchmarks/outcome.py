@@ -143,10 +143,10 @@ def verdicts(result: Result, data_set: DataSet) -> list[str]:
     same_designs = best_competitor(result, part="test_by_train")
     if reached is not None and rival is not None and same_designs is not None:
         factor = reached.errors.mean / rival.errors.mean
-        fair = reached.errors.mean / same_designs.errors.mean
+        on_same_designs = reached.errors.mean / same_designs.errors.mean
         lines.append(
             f"champion at most {CHAMPION_FACTOR} times the best competitor: "
-            f"{_met(factor <= CHAMPION_FACTOR)} ({factor:.3g}; {fair:.3g} of the best that is "
+            f"{_met(factor <= CHAMPION_FACTOR)} ({factor:.3g}; {on_same_designs:.3g} of the best that is "
             f"fitted to training designs alone)"
         )
     return lines

@@ -52,7 +52,8 @@ def _error_table(metrics: dict[str, Any]) -> str:
     for name, by_part in rows.items():
         cells = (_mean_and_worst(by_part.get(part, {})) for part in parts)
         lines.append(f"{name:<20}" + "".join(f"{cell:>20}" for cell in cells))
-    if counts["test"] and max(metrics["num_designs_fitted"].values()) > counts["train"]:
+    fitted = metrics.get("num_designs_fitted", {}).values()
+    if counts["test"] and max(fitted, default=0) > counts["train"]:
         lines.append("Test designs are predicted by models that know the validation designs, too.")
     limits = metrics.get("baseline_limits_reached")
     if limits:

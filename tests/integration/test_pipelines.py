@@ -481,6 +481,27 @@ def test_no_result_depends_on_the_fields_of_a_test_design(project: Project, tmp_
         assert all('"fingerprint"' in line for line, _ in differing), place
 
 
+def test_without_test_designs_and_refit_there_are_results_all_the_same(
+    project: Project, tmp_path: Path
+) -> None:
+    other = Project(tmp_path / "other")
+    shutil.copytree(project.folder / "data/01_raw", other.folder / "data/01_raw")
+    other.kedro("run", "--env=smoke", "--params=data.split.test=0,refit.enabled=false")
+    metrics = other.json("data/08_reporting/metrics.json")
+    assert metrics["prediction"].keys() == {"train", "validation"}
+    assert metrics["num_designs_fitted"]["vae"] == metrics["num_designs"]["train"]
+    states = [
+        (other.newest(f"data/06_models/{name}") / "state.safetensors").read_bytes()
+        for name in ("conditioner", "refitted_conditioner")
+    ]
+    assert states[0] == states[1]
+    for place in ("over_time", "over_mesh", "design_errors", "peaks"):
+        assert other.newest(f"data/08_reporting/plot_{place}.png").exists()
+    said = other.kedro("summary")
+    assert "test (" not in said
+    assert "know the validation designs" not in said
+
+
 def test_demo_data_grows_and_shrinks_with_its_parameters(tmp_path: Path) -> None:
     project = Project(tmp_path)
     for num_designs in (4, 3, 4):

@@ -25,9 +25,11 @@ from simulgen_pipeline.data.fields import (
     open_fields,
     write_fields,
 )
+from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.trained import CrossFittedConditioners, TrainedConditioner
 from simulgen_pipeline.training.config import (
     ConditionerConfig,
+    EndToEndConfig,
     EngineConfig,
     RefitConfig,
     VaeConfig,
@@ -367,6 +369,51 @@ def test_training_goes_on_with_the_validation_designs(prepared: Any) -> None:
     assert not equal_weights(changed_parts.parts[1][0], aware)
     assert not equal_weights(changed, after)
     assert unaware.num_designs == aware.num_designs == after.num_designs - 1
+
+
+def test_a_refit_in_two_processes_goes_on_from_a_tuned_decoder_with_one_validation_design(
+    prepared: Any,
+) -> None:
+    """Of 14 designs, then 15, in shards of unequal size."""
+    split = prepared.split
+    prepared.split = Split(train=split.train[:14], validation=split.train[14:15], test=split.test)
+    vae, _ = train(prepared, prepared.work / "vae")
+    data = (prepared.channels, prepared.designs, vae.encode(prepared.channels.read(range(24))), vae)
+    optimisation = {"num_epochs": 2, "batch_size": 5}
+    config = ConditionerConfig(filters=(16,), num_members=2, training=optimisation)  # type: ignore[arg-type]
+    engine = EngineConfig(precision="float32")
+    together = EndToEndConfig(training=optimisation)  # type: ignore[arg-type]
+    folder = prepared.work / "conditioner"
+    tuned, _ = fit_conditioner(
+        *data, config, engine, "auto", folder, prepared.logs, end_to_end=together
+    )
+    assert tuned.decoder is not None
+
+    def refit(num_processes: int, learning_rate: float) -> Any:
+        training = optimisation | {"learning_rate": learning_rate}
+        return refit_conditioner(
+            tuned,
+            *data,
+            config.augmentation,
+            RefitConfig(training=training),  # type: ignore[arg-type]
+            engine.model_copy(update={"num_processes": num_processes}),
+            "auto",
+            prepared.work / f"refit {num_processes}",
+            prepared.logs,
+        )
+
+    at_its_start, _, _ = refit(1, 1e-12)
+    for name, value in at_its_start.decoder.state_dict().items():
+        torch.testing.assert_close(value, tuned.decoder.state_dict()[name])
+    one, held_out, history = refit(1, 1e-3)
+    assert history["stage"].unique().tolist() == ["refit without part 1", "refit"]
+    ((unaware, rows),) = held_out.parts
+    assert rows == prepared.split.validation
+    assert (unaware.num_designs, one.num_designs) == (14, 15)
+    two, _, other_history = refit(2, 1e-3)
+    for name, value in two.decoder.state_dict().items():
+        torch.testing.assert_close(value, one.decoder.state_dict()[name], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(other_history["loss"], history["loss"], rtol=1e-4)
 
 
 def test_tensorboard_has_every_term(prepared: Any) -> None:
