@@ -146,8 +146,8 @@ def verdicts(result: Result, data_set: DataSet) -> list[str]:
         on_same_designs = reached.errors.mean / same_designs.errors.mean
         lines.append(
             f"champion at most {CHAMPION_FACTOR} times the best competitor: "
-            f"{_met(factor <= CHAMPION_FACTOR)} ({factor:.3g}; {on_same_designs:.3g} of the best that is "
-            f"fitted to training designs alone)"
+            f"{_met(factor <= CHAMPION_FACTOR)} ({factor:.3g}; {on_same_designs:.3g} of the best "
+            f"that is fitted to training designs alone)"
         )
     return lines
 
