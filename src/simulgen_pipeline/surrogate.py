@@ -51,6 +51,8 @@ class Surrogate:
             validation designs; 1 before calibration.
         shape: how the VAE's spread is distributed over a design's field.
         champion: the model to be trusted most, by the validation designs.
+        champion_errors: what chose it: by model, the mean relative L2 error of the validation
+            designs, of models that were fitted to the training designs alone.
     """
 
     def __init__(
@@ -62,11 +64,13 @@ class Surrogate:
         factors: dict[str, float] | None = None,
         champion: str = VAE,
         shape: SpreadShape = UNSHAPED,
+        champion_errors: dict[str, float] | None = None,
     ) -> None:
         self.vae, self.conditioner, self.baselines = vae, conditioner, baselines
         self.shape = shape
         self.metadata, self.champion = metadata, champion
         self.factors = factors or dict.fromkeys(self.models, 1.0)
+        self.champion_errors = champion_errors or {}
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -87,6 +91,7 @@ class Surrogate:
             self.factors,
             self.champion,
             self.shape,
+            self.champion_errors,
         )
 
     @property
@@ -213,6 +218,7 @@ class Surrogate:
             "factors": self.factors,
             "shape": self.shape._asdict(),
             "champion": self.champion,
+            "champion_errors": self.champion_errors,
             "field": {
                 "name": self.metadata.name,
                 "units": self.metadata.units,
@@ -243,6 +249,7 @@ class Surrogate:
             config["factors"],
             config["champion"],
             SpreadShape(**config["shape"]),
+            config["champion_errors"],
         )
 
 

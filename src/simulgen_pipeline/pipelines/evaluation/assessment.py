@@ -2,8 +2,9 @@
 
 Shapes: n designs, T time steps, M nodes.
 
-The validation designs calibrate the spread and choose the champion, by models that do not know
-them; the test designs are only looked at by `assess`.
+The validation designs calibrate the spread, by models that do not know them, and choose the
+champion, by models that know the training designs alone; the test designs are only looked at by
+`assess`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from simulgen_pipeline.models.trained import (
     StoredLatents,
     TrainedVae,
 )
-from simulgen_pipeline.surrogate import VAE, Surrogate
+from simulgen_pipeline.surrogate import VAE, Prediction, Surrogate
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class Calibration(NamedTuple):
     factors: dict[str, float]
     champion: str
     shape: SpreadShape
+    champion_errors: dict[str, float]
 
 
 def cross_validated(
@@ -74,12 +76,13 @@ def cross_validated(
 
 
 def calibrate(
-    parts: Sequence[Part], fields: SimulationFields, designs: pd.DataFrame
+    parts: Sequence[Part], rivals: Surrogate, fields: SimulationFields, designs: pd.DataFrame
 ) -> Calibration:
     """Spreads that hold on the validation designs, and the champion there.
 
     Args:
         parts: surrogates before calibration, and the validation designs that each does not know.
+        rivals: with models that were all fitted to the same designs, the training ones.
         fields: of all designs.
         designs: all of them.
     """
@@ -90,13 +93,13 @@ def calibrate(
     shape = choose_shape(_members(parts, fields, inputs))
     for surrogate, _ in parts:
         surrogate.shape = shape
-    factors, by_design = {}, {}
-    for model in first.models:
-        errors = FieldErrors()
-        factors[model] = calibration_factor(
-            _compared(parts, model, fields, designs, inputs, errors)
+    factors = {
+        model: calibration_factor(
+            (true, predicted.fields, predicted.std)
+            for _, true, predicted in _predicted(parts, model, fields, inputs)
         )
-        by_design[model] = errors.relative_l2
+        for model in first.models
+    }
     for model in [model for model, factor in factors.items() if not np.isfinite(factor)]:
         logger.warning(
             "The spread of %s is not calibrated: no finite factor makes its intervals hold for "
@@ -105,14 +108,21 @@ def calibrate(
             num_designs,
         )
         factors[model] = 1.0
-    champion = choose_champion(by_design, first.baselines.names)
+    everything = [(rivals, rivals.vae.split.validation)]
+    errors = {model: FieldErrors() for model in rivals.models}
+    for model in rivals.models:
+        for block, true, predicted in _predicted(everything, model, fields, inputs):
+            errors[model].update(true, predicted.fields, designs.index[block].tolist())
+    by_design = {model: of.relative_l2 for model, of in errors.items()}
+    champion = choose_champion(by_design, rivals.baselines.names)
+    means = {model: float(np.mean(list(of.values()))) for model, of in by_design.items() if of}
     logger.info(
-        "Champion on the %d validation designs: %s (%s)",
+        "Champion on the %d validation designs, known to none: %s (%s)",
         num_designs,
         champion,
-        ", ".join(f"{m} {np.mean(list(errors.values())):.2%}" for m, errors in by_design.items()),
+        ", ".join(f"{model} {mean:.2%}" for model, mean in means.items()),
     )
-    return Calibration(factors, champion, shape)
+    return Calibration(factors, champion, shape, means)
 
 
 def _members(
@@ -125,19 +135,12 @@ def _members(
             yield fields.read([row])[0], mean[0], variance[0]
 
 
-def _compared(
-    parts: Sequence[Part],
-    model: str,
-    fields: SimulationFields,
-    designs: pd.DataFrame,
-    inputs: DesignInputs,
-    errors: FieldErrors,
-) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    """Blocks of true fields, predicted ones and spreads, whose errors are counted on the way."""
+def _predicted(
+    parts: Sequence[Part], model: str, fields: SimulationFields, inputs: DesignInputs
+) -> Iterator[tuple[NDArray[np.int64], NDArray[Any], Prediction]]:
+    """Row numbers of blocks of designs, their true fields and predicted ones."""
     for surrogate, block, true in _blocks(parts, fields):
-        predicted = surrogate.predict_inputs(inputs.take(block), model)
-        errors.update(true, predicted.fields, designs.index[block].tolist())
-        yield true, predicted.fields, predicted.std
+        yield block, true, surrogate.predict_inputs(inputs.take(block), model)
 
 
 def assess(
@@ -174,6 +177,7 @@ def assess(
         "baselines_not_refitted": report["not_refitted"],
         "suspect_designs": designs.index[report["suspect_rows"]].tolist(),
         "champion": surrogate.champion,
+        "champion_errors": surrogate.champion_errors,
         "peaks": {},
         "worst": {},
         "generation": assess_samples(surrogate.vae, latents, fields, split),

@@ -48,6 +48,7 @@ def fit_baselines(
 
 def assemble_surrogate(
     vae: TrainedVae,
+    conditioner: TrainedConditioner,
     refitted_conditioner: TrainedConditioner,
     cross_fitted_conditioners: CrossFittedConditioners,
     baselines: Baselines,
@@ -55,17 +56,21 @@ def assemble_surrogate(
     design_table: pd.DataFrame,
     config: BaselineConfig,
 ) -> Surrogate:
-    """Calibrate with models that do not know the validation designs, and put in those that do."""
+    """Calibrate with models that do not know the validation designs, and put in those that do.
+
+    The champion is chosen among models that know the same designs: a conditioner that was refitted
+    with half of the validation designs would have been given more than the baselines.
+    """
     rows = np.array(vae.split.validation)
     designs = vae.design_scaler.inputs(design_table.iloc[rows], warn=False)
-    uncalibrated = Surrogate(vae, refitted_conditioner, baselines, fields.metadata)
-    validated = cross_validated(uncalibrated, cross_fitted_conditioners, baselines)
+    rivals = Surrogate(vae, conditioner, baselines, fields.metadata)
+    validated = cross_validated(rivals, cross_fitted_conditioners, baselines)
     return Surrogate(
         vae,
         refitted_conditioner,
         baselines.refit(fields, rows, designs.features, config),
         fields.metadata,
-        *calibrate(validated, fields, design_table),
+        *calibrate(validated, rivals, fields, design_table),
     )
 
 

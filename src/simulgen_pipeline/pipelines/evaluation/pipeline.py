@@ -21,6 +21,7 @@ def create_assembly() -> Pipeline:
                 nodes.assemble_surrogate,
                 [
                     "vae",
+                    "conditioner",
                     "refitted_conditioner",
                     "cross_fitted_conditioners",
                     "baselines",

@@ -123,7 +123,14 @@ def train_and_assess(
     )
     baselines = fit_baselines(fields, design_table, vae, settings.baselines)
     surrogate = assemble_surrogate(
-        vae, refitted, cross_fitted, baselines, fields, design_table, settings.baselines
+        vae,
+        conditioner,
+        refitted,
+        cross_fitted,
+        baselines,
+        fields,
+        design_table,
+        settings.baselines,
     )
     return Assessment(*evaluate(surrogate, cross_fitted, baselines, latents, fields, design_table))
 

@@ -67,6 +67,7 @@ def assessed(true, tmp_path, monkeypatch):
             ),
             conditioner=SimpleNamespace(num_designs=6),
             champion="pod_rbf",
+            champion_errors={"vae": 0.2, "pod_rbf": 0.1},
             predict_inputs=predict_inputs,
             inputs=lambda table, warn: DesignInputs(table.to_numpy(float)),
             vae=SimpleNamespace(
