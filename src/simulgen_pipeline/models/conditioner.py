@@ -55,8 +55,8 @@ class Conditioner(nn.Module):
     pictures share the network that reads them, which is most of the cost.
 
     A VAE that was trained with a posterior given the design has one already, which knows best what
-    its decoder needs. It is then the base of all members, who learn what to add to it; it is frozen
-    until a refit.
+    its decoder needs. It is then the base of all members, who learn what to add to it; it learns
+    when the decoder does.
     """
 
     def __init__(self, architecture: ConditionerArchitecture, vae: VaeArchitecture) -> None:

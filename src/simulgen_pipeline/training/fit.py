@@ -190,8 +190,11 @@ def refit_conditioner(
     memory: Memory,
     work_folder: Path,
     log_folder: Path,
+    end_to_end: EndToEndConfig | None = None,
 ) -> tuple[TrainedConditioner, CrossFittedConditioners, pd.DataFrame]:
     """Train a conditioner and a decoder of its own on, with training and validation designs.
+
+    One that was trained end to end keeps its loss, and its decoder if that was frozen.
 
     How good such a conditioner is on designs that it does not know is told by others, that are
     trained in the same way without some of the validation designs. Nothing is left that could tell
@@ -216,11 +219,13 @@ def refit_conditioner(
         architecture=vae.network.architecture,
         engine=engine,
         config=config,
+        end_to_end=end_to_end,
         augmentation=augmentation,
         conditioner=architecture,
         log_folder=_run_folder(log_folder, "refit"),
     )
-    arrays = _conditioner_arrays(channels, designs, latents, vae, architecture, "mse")
+    loss = "mse" if end_to_end is None else end_to_end.loss
+    arrays = _conditioner_arrays(channels, designs, latents, vae, architecture, loss)
     arrays |= _weights(conditioner.network, "conditioner")
     if conditioner.decoder is not None:
         arrays |= _weights(conditioner.decoder, "decoder")
@@ -229,8 +234,10 @@ def refit_conditioner(
     def refitted(number: int) -> TrainedConditioner:
         network = Conditioner(architecture, vae.network.architecture)
         network.load_state_dict(part_of_arrays(trained.weights, f"conditioner_{number}"))
-        decoder = Decoder(vae.network.architecture)
-        decoder.load_state_dict(part_of_arrays(trained.weights, f"decoder_{number}"))
+        decoder = None
+        if end_to_end is None or end_to_end.tune_decoder:
+            decoder = Decoder(vae.network.architecture)
+            decoder.load_state_dict(part_of_arrays(trained.weights, f"decoder_{number}"))
         return TrainedConditioner(network, len(split.train) - len(job.held_out[number]), decoder)
 
     held_out = CrossFittedConditioners([(refitted(n), part) for n, part in enumerate(parts)])

@@ -22,7 +22,7 @@ from .picture_augmentation import PictureAugmentation
 from .whole_files import whole_file
 
 # To be raised when the code of training gives other results for the same job.
-RECIPE = 8
+RECIPE = 9
 
 JOB_FILE = "job.json"
 ARRAYS_FILE = "arrays.safetensors"
@@ -70,12 +70,15 @@ class ConditionerJob(_Job):
 class RefitJob(_Job):
     """Train a trained conditioner and its decoder on, once for each part of the designs that is
     held out, always from the same weights. Arrays: those of a `ConditionerJob` but for the design
-    posterior's, which the conditioner has, its weights prefixed with `conditioner.`, and those of a
+    posterior's, which the conditioner has; its weights prefixed with `conditioner.`, and those of a
     decoder of its own with `decoder.`."""
 
     name: Literal["refit"] = "refit"
     held_out: tuple[tuple[int, ...], ...] = Field(description="of the training designs, by refit")
     config: RefitConfig
+    end_to_end: EndToEndConfig | None = Field(
+        None, description="whose loss and frozen decoder a refit keeps"
+    )
     augmentation: PictureAugmentation
     conditioner: ConditionerArchitecture
 

@@ -109,7 +109,11 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
             return {"conditioner": conditioner}, stages
         e = job.end_to_end
         together = FieldFit(e.loss, e.relative_loss, e.latent_weight, e.tune_decoder)
-        make_together = partial(make, together, arrays.get("lift"))
+
+        def make_together() -> nn.Module:
+            conditioner.requires_grad_(True)  # the base of members, too
+            return make(together, arrays.get("lift"))
+
         stages.append(Stage("end to end", make_together, e.training, job.split))
         return {"conditioner": conditioner, "decoder": vae.decoder}, stages
     if "spreads" in arrays:
@@ -160,6 +164,10 @@ def _build_refits(
     vae.load_state_dict(part_of_arrays(arrays, "vae"))
     modules: dict[str, nn.Module] = {}
     stages = []
+    fit, lift = FieldFit("mse", True, job.config.latent_weight, tune_decoder=True), None
+    if job.end_to_end is not None:
+        e, lift = job.end_to_end, arrays.get("lift")
+        fit = FieldFit(e.loss, e.relative_loss, job.config.latent_weight, e.tune_decoder)
     for number, held_out in enumerate(job.held_out):
         known = tuple(row for row in job.split.train if row not in held_out)
         split = Split(train=known, validation=(), test=())
@@ -171,9 +179,8 @@ def _build_refits(
         own_decoder = part_of_arrays(arrays, "decoder")
         if own_decoder:
             decoder.load_state_dict(own_decoder)
-        both = FieldFit("mse", True, job.config.latent_weight, tune_decoder=True)
         objective = partial(
-            ConditionerObjective, conditioner, decoder, spread, job.augmentation, both
+            ConditionerObjective, conditioner, decoder, spread, job.augmentation, fit, lift
         )
         name = f"{job.name} without part {number + 1}" if held_out else job.name
         stages.append(Stage(name, objective, job.config.training, split))

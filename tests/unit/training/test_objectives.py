@@ -396,6 +396,7 @@ def conditioner_objective(
     vae: HierarchicalVae, spread: Tensor | None = None, **values: Any
 ) -> ConditionerObjective:
     num_members = values.pop("num_members", NUM_MEMBERS)
+    lift = values.pop("lift", None)
     fit = FieldFit("mse", relative=True, latent_weight=0.1, tune_decoder=False)._replace(**values)
     architecture = ConditionerArchitecture(
         kind="mlp",
@@ -411,6 +412,7 @@ def conditioner_objective(
         spread,
         PictureAugmentation(),
         fit,
+        lift,
     )
 
 
@@ -463,11 +465,15 @@ def test_training_an_encoder_does_not_touch_the_decoder_or_the_posterior_of_desi
     assert_unchanged(posterior, before[1])
 
 
+@pytest.mark.parametrize("lifted", [False, True], ids=["channels", "nodes"])
 @pytest.mark.parametrize("loss", ["mse", "mae", "smooth_l1", "huber"])
 def test_end_to_end_the_fields_gradient_reaches_conditioner_and_decoder_but_not_the_priors(
-    vae: HierarchicalVae, known: Batch, loss: Loss
+    vae: HierarchicalVae, known: Batch, loss: Loss, lifted: bool
 ) -> None:
-    objective = conditioner_objective(vae, loss=loss, latent_weight=0.0, tune_decoder=True)
+    lift = torch.randn(known.fields.shape[2], 30) if lifted else None
+    objective = conditioner_objective(
+        vae, loss=loss, latent_weight=0.0, tune_decoder=True, lift=lift
+    )
     terms = objective(known, choose(1, 6), 0.0)
     torch.testing.assert_close(terms["loss"], terms["reconstruction"])
     terms["loss"].sum().backward()

@@ -73,6 +73,7 @@ def refit_conditioner(
     training: EngineConfig,
     work_folder: Path,
     tensorboard: Path,
+    end_to_end: EndToEndConfig | None = None,
 ) -> tuple[TrainedConditioner, CrossFittedConditioners, pd.DataFrame]:
     """Train conditioner and decoder on with the validation designs, too, unless that is off.
 
@@ -96,6 +97,7 @@ def refit_conditioner(
         data.memory,
         work_folder,
         tensorboard,
+        end_to_end,
     )
     before, after = (_errors(of, vae, designs, channels) for of in (as_it_was, cross_fitted))
     logger.info(
