@@ -32,7 +32,7 @@ class Target(NamedTuple):
 
     Attributes:
         model: `vae`, the prediction by the mode that is best on the validation designs; the name
-            of a mode; or `champion`.
+            of a mode; `champion`; or `reconstruction`, by the VAE of `full_vae`.
         mean, worst: largest relative L2 errors, over the designs.
         share_of_best: largest mean error as a share of the best competitor's.
         minutes: longest training from raw data, on two cores.
@@ -83,7 +83,7 @@ _ALL = (
         how=_MADE.format("unsteady_heat"),
         shape=(100, 100, 441),
         designs="designs.csv",
-        targets=(Target("vae", mean=0.006, worst=0.05),),
+        targets=(Target("vae", mean=0.006, worst=0.05), Target("reconstruction", mean=0.009)),
     ),
     DataSet(
         name="skewed_cavity",
@@ -98,7 +98,10 @@ _ALL = (
         ),
         shape=(200, 1, 20_000),
         designs="designs.csv",
-        targets=(Target("vae", mean=0.020, worst=0.13, minutes=2),),
+        targets=(
+            Target("vae", mean=0.020, worst=0.13, minutes=2),
+            Target("reconstruction", mean=0.03),
+        ),
         competitor_parts=("train",),  # its official split, as published
     ),
     DataSet(
@@ -109,8 +112,12 @@ _ALL = (
         how=_MADE.format("elastic_block"),
         shape=(500, 1, 2692),
         designs="designs.csv",
-        targets=(Target("vae", mean=0.065, worst=0.35),),
-        parameters=(("vae.preset", "3"), ("vae.training.num_epochs", "250")),
+        targets=(Target("vae", mean=0.065, worst=0.35), Target("reconstruction", mean=0.0975)),
+        parameters=(
+            ("vae.preset", "3"),
+            ("vae.training.num_epochs", "250"),
+            ("vae.training.learning_rate", "0.001"),
+        ),
     ),
     DataSet(
         name="darcy",
@@ -125,7 +132,7 @@ _ALL = (
         ),
         shape=(1050, 1, 256),
         designs="images",
-        targets=(Target("vae", mean=0.09, worst=0.25),),
+        targets=(Target("vae", mean=0.09, worst=0.25), Target("reconstruction", mean=0.135)),
         parameters=(
             ("data.image_size", "16"),
             ("vae.training.num_epochs", "10"),
@@ -144,6 +151,7 @@ _ALL = (
         targets=(
             Target("vae", mean=0.05, worst=0.20, minutes=3),
             Target("full_vae", mean=0.10, minutes=5),
+            Target("reconstruction", mean=0.06),
         ),
     ),
     DataSet(
@@ -154,7 +162,10 @@ _ALL = (
         how=_MADE.format("heat_pulse_images"),
         shape=(200, 50, 4096),
         designs="images",
-        targets=(Target("vae", share_of_best=0.5),),
+        targets=(
+            Target("vae", share_of_best=0.5),
+            Target("reconstruction", share_of_best=0.75),
+        ),
         parameters=(("data.image_size", "64"),),
     ),
     DataSet(
@@ -165,7 +176,11 @@ _ALL = (
         how=_MADE.format("burgers"),
         shape=(441, 201, 1001),
         designs="designs.csv",
-        targets=(Target("champion", mean=5e-6), Target("vae", mean=0.005)),
+        targets=(
+            Target("champion", mean=5e-6),
+            Target("vae", mean=0.005),
+            Target("reconstruction", mean=0.0075),
+        ),
     ),
 )
 DATA_SETS = {data_set.name: data_set for data_set in _ALL}

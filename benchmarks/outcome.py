@@ -155,6 +155,9 @@ def verdicts(result: Result, data_set: DataSet) -> list[str]:
 def _verdict(result: Result, target: Target) -> str | None:
     if target.model == "champion":
         best = champion(result)
+    elif target.model == "reconstruction":
+        errors = vae_errors(result, "full_vae", "reconstruction", "test")
+        best = None if errors is None else Best("full_vae", errors)
     else:
         modes = modes_of(result) if target.model == "vae" else [target.model]
         best = best_mode(result, modes)

@@ -113,6 +113,11 @@ def test_training_end_to_end_counts_the_vae_but_not_its_conditioner(
         (Target("vae", share_of_best=0.5), "vae 0.016: **missed** (end_to_end)"),
         (Target("full_vae", mean=0.1), "full_vae 0.1: met (full_vae)"),
         (Target("champion", mean=1e-6), "champion 1e-06: **missed** (vae)"),
+        (Target("reconstruction", mean=0.02), "reconstruction 0.02: met (full_vae)"),
+        (
+            Target("reconstruction", share_of_best=0.3),
+            "reconstruction 0.0096: **missed** (full_vae)",
+        ),
     ],
 )
 def test_targets_are_met_or_missed(result: dict[str, Any], target: Target, verdict: str) -> None:
