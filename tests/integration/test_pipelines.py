@@ -238,8 +238,18 @@ def test_learning_curve_ends_with_what_full_vae_measures(project: Project) -> No
     assert list((project.folder / "data/06_models/_work").iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["mlp", "cnn", "vit"])
-def test_pictures_are_designs_too(project: Project, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "mode", "values"),
+    [
+        ("mlp", "end_to_end", "end_to_end.loss=mae,end_to_end.tune_decoder=false"),
+        # The original's sizes, with both kinds of attention and dropout.
+        ("cnn", "end_to_end", "conditioner.preset=1"),
+        ("vit", "conditioner_only", "conditioner.num_layers=1"),
+    ],
+)
+def test_pictures_are_designs_too(
+    project: Project, tmp_path: Path, kind: str, mode: str, values: str
+) -> None:
     raw = project.folder / "data/01_raw"
     pictures = Project(tmp_path)
     options = (
@@ -247,6 +257,14 @@ def test_pictures_are_designs_too(project: Project, tmp_path: Path, kind: str) -
         f"conditioner.kind={kind},conditioner.training.num_epochs=2,vae.training.num_epochs=2"
     )
     pictures.kedro("run", "--pipelines=full_vae", "--env=smoke", f"--params={options}")
+    of_full_vae = pictures.versions("data/06_models/surrogate")
+    pictures.kedro(
+        "run", f"--pipelines={mode}", "--env=smoke", f"--params={options},{values},plots=off"
+    )
+    assert len(pictures.versions("data/06_models/vae")) == len(of_full_vae) == 1
+    assert pictures.versions("data/06_models/surrogate") > of_full_vae
+    told = load_artifact(TrainedConditioner, pictures.newest("data/06_models/refitted_conditioner"))
+    assert (told.decoder is None) == ("tune_decoder=false" in values)
     metrics = pictures.json("data/08_reporting/metrics.json")
     assert metrics["prediction"]["test"].keys() == ERRORS
     pictures.kedro(
