@@ -37,6 +37,7 @@ UNLIKE = 2.0
 SMALLEST_RESIDUAL = 1e-3  # of rounded levels
 # Pictures of more pixels are refused: a file of a few bytes can claim any number.
 MOST_PIXELS = 100_000_000
+MOST_LEVEL = 65535  # of 16 bits
 
 Pictures = pd.DataFrame | NDArray[Any] | Sequence[Any]
 
@@ -86,10 +87,10 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
 def read_picture(path: Path, image_size: int) -> NDArray[np.uint8]:
     """Read a picture of any size and mode as RGB levels (S, S, 3), resized to a square.
 
-    Transparent parts are white; levels of more than 8 bits are reduced to 8.
+    Transparent parts are white; levels of 16 bits are reduced to 8, alike in every picture.
 
     Raises:
-        DataError: the file is missing, broken, or no picture.
+        DataError: the file is missing, broken, or no picture, or its levels have more bits.
     """
     try:
         with Image.open(path) as image:
@@ -120,10 +121,22 @@ def read_picture(path: Path, image_size: int) -> NDArray[np.uint8]:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):  # 16 or 32 bits per level
-        levels = np.asarray(image, dtype=np.float64)
-        most = 255.0 if levels.max(initial=0.0) <= 255.0 else 65535.0
-        image = Image.fromarray(np.round(levels.clip(0, most) * (255 / most)).astype(np.uint8))
+    """RGB levels of 8 bits; grey levels of 16 bits keep their upper half, as Pillow's colours do.
+
+    The mode decides, not what a picture shows: a dark picture stays dark beside a bright one.
+
+    Raises:
+        DataError: levels have more than 16 bits, or no known range.
+    """
+    if image.mode.startswith(("I", "F")):
+        levels = np.asarray(image)
+        # Older versions of Pillow read PNGs of 16 bits as "I".
+        if image.mode == "F" or ((levels < 0) | (levels > MOST_LEVEL)).any():
+            raise DataError(
+                f"Levels of mode {image.mode!r}, {levels.min()} to {levels.max()}, are not those "
+                f"of a PNG or JPG file: expected whole numbers of 8 or 16 bits. Convert them"
+            )
+        image = Image.fromarray((levels >> 8).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
