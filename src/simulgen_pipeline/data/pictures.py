@@ -7,7 +7,6 @@ K components.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -25,7 +24,6 @@ from .errors import DataError
 logger = logging.getLogger(__name__)
 
 PICTURE_COLUMN = "picture"
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 # Side of the reduced pictures whose principal components are taken [pixel].
 COMPONENT_SIZE = 64
 # Principal components: at most this many, and as many as leave out this share of the variance.
@@ -42,46 +40,10 @@ MOST_LEVEL = 65535  # of 16 bits
 Pictures = pd.DataFrame | NDArray[Any] | Sequence[Any]
 
 
-def list_pictures(folder: Path) -> pd.DataFrame:
-    """A table of the PNG and JPG files of a folder, in natural order (2 before 10).
-
-    Returns:
-        A column `picture` with the files' paths; the index `id` has their names without suffix.
-
-    Raises:
-        DataError: there are none, or two have the same name but for the suffix.
-    """
-    found = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
-    ]
-    if not found:
-        raise DataError(
-            f"{folder} is a folder with no pictures. Expected one PNG or JPG file per simulation, "
-            f"or the name of a CSV file: --params=designs=PATH (for predict: new_designs=PATH)."
-        )
-    found.sort(key=lambda path: _natural(path.name))
-    index = pd.Index([path.stem for path in found], name="id")
-    if not index.is_unique:
-        name = index[index.duplicated()][0]
-        raise DataError(
-            f"{folder} has several pictures called '{name}'. Expected one picture per design; "
-            f"remove or rename the others."
-        )
-    return pd.DataFrame({PICTURE_COLUMN: [str(path) for path in found]}, index=index)
-
-
 def has_pictures(designs: pd.DataFrame) -> bool:
     """Whether a design table names pictures; a parameter may have that name, too."""
     column = designs.get(PICTURE_COLUMN)
     return column is not None and not pd.api.types.is_numeric_dtype(column)
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """Sort key that takes runs of digits as numbers."""
-    parts = re.split(r"(\d+)", name.lower())
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
 
 def read_picture(path: Path, image_size: int) -> NDArray[np.uint8]:

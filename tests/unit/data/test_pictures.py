@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from simulgen_pipeline.data.errors import DataError
-from simulgen_pipeline.data.pictures import PictureScaler, list_pictures, read_picture
+from simulgen_pipeline.data.picture_folder import list_pictures
+from simulgen_pipeline.data.pictures import PictureScaler, read_picture
 
 SIZE = 32
 
