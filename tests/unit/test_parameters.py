@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from simulgen_pipeline.parameters import Parameters, ParametersError, check_parameters
@@ -79,6 +81,39 @@ def test_every_parameter_is_documented() -> None:
         name for name in leaves(Parameters) if f"`{name}`" not in text and not in_short(name, text)
     ]
     assert missing == []
+
+
+def documented_examples() -> dict[str, dict[str, Any]]:
+    """The parameters of the run files in the documentation, by the file's name."""
+    blocks = re.findall(r"```yaml\n(.*?)```", DOCUMENTATION.read_text(encoding="utf-8"), re.DOTALL)
+    return {
+        block.split()[1].rstrip(","): yaml.safe_load(block)["run"]["params"] for block in blocks
+    }
+
+
+def test_documented_run_files_are_accepted() -> None:
+    examples = documented_examples()
+    assert set(examples) == {"run.yml", "original.yml"}
+    for name, given in examples.items():
+        checked = check_parameters(COMPLETE | given).model_dump(mode="json")
+        for block, values in given.items():
+            assert contains(checked[block], values), (name, block)
+
+
+def test_the_originals_run_file_is_all_of_its_values() -> None:
+    checked = check_parameters(COMPLETE | documented_examples()["original.yml"])
+    assert (checked.data.field_scaling, checked.refit.enabled) == ("min_max", False)
+    assert (checked.vae.preset, checked.conditioner.preset) == (1, 1)
+    assert checked.vae.training.num_epochs == 10002  # the preset's, beside what is given
+    assert checked.conditioner.training.num_epochs == 10000
+    assert checked.end_to_end.loss == "huber"
+
+
+def contains(whole: Any, part: Any) -> bool:
+    """Whether all values of a nested dictionary are in another."""
+    if not isinstance(part, dict):
+        return bool(whole == part)
+    return all(contains(whole[name], value) for name, value in part.items())
 
 
 def in_short(name: str, text: str) -> bool:

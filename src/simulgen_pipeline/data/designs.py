@@ -9,18 +9,23 @@ from __future__ import annotations
 import csv
 import hashlib
 import logging
+import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from .errors import DataError
-from .pictures import PICTURE_COLUMN, has_pictures, list_pictures
+from .picture_folder import files_left_out, list_pictures, shortened
+from .pictures import PICTURE_COLUMN, has_pictures
 
 logger = logging.getLogger(__name__)
 
 ID_COLUMN = "id"
+# A name with a number: what is before it, its digits, what is after it.
+NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")
 
 
 def read_designs(path: Path) -> pd.DataFrame:
@@ -156,10 +161,11 @@ def match_designs(
     """
     simulations, designs = sources
     if len(table) != num_designs:
+        design, row = ("picture", "picture") if has_pictures(table) else ("design", "row")
         raise DataError(
-            f"{simulations} has {num_designs} simulations, {designs} has {len(table)} designs. "
-            f"Expected one design per simulation: add or remove rows, or check that both files are "
-            f"of the same study."
+            f"{simulations} has {num_designs} simulations, {designs} has {len(table)} {design}s. "
+            f"Expected one {design} per simulation: add or remove {row}s, or check that both are "
+            f"of the same study.{_who_is_missing(table, num_designs, design_ids)}"
         )
     has_ids = table.index.name == ID_COLUMN
     is_named = design_ids is not None and not table.index.isin(design_ids).any()
@@ -185,6 +191,39 @@ def match_designs(
         ids = design_ids if design_ids is not None else [str(i) for i in range(num_designs)]
         table = table.set_axis(pd.Index(list(ids), name=ID_COLUMN), axis="index")
     return table.rename_axis(ID_COLUMN)
+
+
+def _who_is_missing(table: pd.DataFrame, num_designs: int, design_ids: Sequence[str] | None) -> str:
+    """Sentences that name designs which are not there or are too many, as far as names tell."""
+    if table.index.name != ID_COLUMN:
+        return ""
+    names, ids = table.index.tolist(), list(design_ids or ())
+    there, known = set(names), set(ids)
+    surplus, skipped = [], []
+    if there & known:
+        missing = [name for name in ids if name not in there]
+        surplus = [name for name in names if name not in known]
+    else:
+        gaps = _gaps(names, num_designs - len(names))
+        missing = [name for name in gaps if name not in there]  # a table may be in any order
+    if has_pictures(table):
+        skipped = files_left_out(Path(table[PICTURE_COLUMN].iloc[0]).parent)
+    groups = {"Missing": missing, "Without a simulation": surplus, "No PNG or JPG files": skipped}
+    return "".join(f" {what}: {shortened(names)}." for what, names in groups.items() if names)
+
+
+def _gaps(names: Sequence[str], num_most: int) -> list[str]:
+    """Names left out in a numbering; none if they are more, as of numbers that mean something."""
+    gaps: list[str] = []
+    for before, after in pairwise(NUMBERED.fullmatch(name) for name in names):
+        if not before or not after or before.group(1, 3) != after.group(1, 3):
+            continue
+        start, stop = int(before[2]) + 1, int(after[2])
+        if len(gaps) + stop - start > num_most:
+            return []
+        width = len(before[2])
+        gaps += [f"{before[1]}{number:0{width}}{before[3]}" for number in range(start, stop)]
+    return gaps
 
 
 def design_fingerprint(table: pd.DataFrame) -> str:

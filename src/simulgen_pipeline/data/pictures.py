@@ -7,7 +7,6 @@ K components.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -25,7 +24,6 @@ from .errors import DataError
 logger = logging.getLogger(__name__)
 
 PICTURE_COLUMN = "picture"
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 # Side of the reduced pictures whose principal components are taken [pixel].
 COMPONENT_SIZE = 64
 # Principal components: at most this many, and as many as leave out this share of the variance.
@@ -37,38 +35,9 @@ UNLIKE = 2.0
 SMALLEST_RESIDUAL = 1e-3  # of rounded levels
 # Pictures of more pixels are refused: a file of a few bytes can claim any number.
 MOST_PIXELS = 100_000_000
+MOST_LEVEL = 65535  # of 16 bits
 
 Pictures = pd.DataFrame | NDArray[Any] | Sequence[Any]
-
-
-def list_pictures(folder: Path) -> pd.DataFrame:
-    """A table of the PNG and JPG files of a folder, in natural order (2 before 10).
-
-    Returns:
-        A column `picture` with the files' paths; the index `id` has their names without suffix.
-
-    Raises:
-        DataError: there are none, or two have the same name but for the suffix.
-    """
-    found = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
-    ]
-    if not found:
-        raise DataError(
-            f"{folder} is a folder with no pictures. Expected one PNG or JPG file per simulation, "
-            f"or the name of a CSV file: --params=designs=PATH (for predict: new_designs=PATH)."
-        )
-    found.sort(key=lambda path: _natural(path.name))
-    index = pd.Index([path.stem for path in found], name="id")
-    if not index.is_unique:
-        name = index[index.duplicated()][0]
-        raise DataError(
-            f"{folder} has several pictures called '{name}'. Expected one picture per design; "
-            f"remove or rename the others."
-        )
-    return pd.DataFrame({PICTURE_COLUMN: [str(path) for path in found]}, index=index)
 
 
 def has_pictures(designs: pd.DataFrame) -> bool:
@@ -77,19 +46,13 @@ def has_pictures(designs: pd.DataFrame) -> bool:
     return column is not None and not pd.api.types.is_numeric_dtype(column)
 
 
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """Sort key that takes runs of digits as numbers."""
-    parts = re.split(r"(\d+)", name.lower())
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
-
-
 def read_picture(path: Path, image_size: int) -> NDArray[np.uint8]:
     """Read a picture of any size and mode as RGB levels (S, S, 3), resized to a square.
 
-    Transparent parts are white; levels of more than 8 bits are reduced to 8.
+    Transparent parts are white; levels of 16 bits are reduced to 8, alike in every picture.
 
     Raises:
-        DataError: the file is missing, broken, or no picture.
+        DataError: the file is missing, broken, or no picture, or its levels have more bits.
     """
     try:
         with Image.open(path) as image:
@@ -120,10 +83,22 @@ def read_picture(path: Path, image_size: int) -> NDArray[np.uint8]:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):  # 16 or 32 bits per level
-        levels = np.asarray(image, dtype=np.float64)
-        most = 255.0 if levels.max(initial=0.0) <= 255.0 else 65535.0
-        image = Image.fromarray(np.round(levels.clip(0, most) * (255 / most)).astype(np.uint8))
+    """RGB levels of 8 bits; grey levels of 16 bits keep their upper half, as Pillow's colours do.
+
+    The mode decides, not what a picture shows: a dark picture stays dark beside a bright one.
+
+    Raises:
+        DataError: levels have more than 16 bits, or no known range.
+    """
+    if image.mode.startswith(("I", "F")):
+        levels = np.asarray(image)
+        # Older versions of Pillow read PNGs of 16 bits as "I".
+        if image.mode == "F" or ((levels < 0) | (levels > MOST_LEVEL)).any():
+            raise DataError(
+                f"Levels of mode {image.mode!r}, {levels.min()} to {levels.max()}, are not those "
+                f"of a PNG or JPG file: expected whole numbers of 8 or 16 bits. Convert them"
+            )
+        image = Image.fromarray((levels >> 8).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -46,6 +46,7 @@ from .job import Arrays, ConditionerJob, RefitJob, VaeJob, part_of_arrays
 from .launch import train
 from .picture import shown_nodes
 from .picture_augmentation import PictureAugmentation
+from .unused_options import warn_of_unused_conditioner_options, warn_of_unused_vae_options
 
 # Widths of the network that gives the VAE's posterior for a design: small, so that latents are
 # smooth in the design (a validation error of 6.7% on a smaller study of the demo's kind, where
@@ -92,6 +93,7 @@ def fit_vae(
     if config.posterior == "auto":
         posterior = "field" if has_pictures and is_static else "design"
         config = config.model_copy(update={"posterior": posterior})
+    warn_of_unused_vae_options(config)
     job = VaeJob(
         fields=channels.path,
         memory=memory,
@@ -153,6 +155,7 @@ def fit_conditioner(
         TrainingError: a training process failed.
     """
     architecture = _conditioner_architecture(designs, config, vae)
+    warn_of_unused_conditioner_options(config.model_copy(update={"kind": architecture.kind}))
     job = ConditionerJob(
         fields=channels.path,
         memory=memory,

@@ -3,8 +3,9 @@
 Shapes: B batch, C picture channels, S side of a picture [pixels], K noise columns.
 
 The field that belongs to a picture stays as it is, so nothing in the picture may move by more than
-the picture resolves. Flips and quarter turns move more than that: they need the same change of the
-field, which is what `data.symmetry` is for.
+the picture resolves. So there are no flips and quarter turns: a flipped picture shows another
+design, and the field that is its target would have to be flipped with it, which takes a mesh and
+boundary conditions that have the same symmetry.
 """
 
 from __future__ import annotations

@@ -177,6 +177,49 @@ def test_pictures_of_which_only_some_are_ids_are_refused(tmp_path: Path) -> None
         match_designs(pictures(tmp_path, "a.png", "x.png"), 2, ["a", "b"], ("s", "d"))
 
 
+def miscounted(table: pd.DataFrame, num_designs: int, ids: list[str] | None = None) -> str:
+    with pytest.raises(DataError) as error:
+        match_designs(table, num_designs, ids, ("s", "d"))
+    return str(error.value)
+
+
+def test_a_picture_left_out_of_a_numbering_is_named(tmp_path: Path) -> None:
+    table = pictures(tmp_path, "design_0006.png", "design_0008.png", "design_0009.png")
+    message = miscounted(table, 4)
+    assert "s has 4 simulations, d has 3 pictures. Expected one picture per" in message
+    assert "add or remove pictures" in message
+    assert message.endswith("Missing: design_0007.")
+
+
+def test_many_missing_pictures_are_counted(tmp_path: Path) -> None:
+    table = pictures(tmp_path, "run2_8 mm.png", "run2_16 mm.png")
+    assert "Missing: run2_9 mm, run2_10 mm, run2_11 mm, run2_12 mm, run2_13 mm and 2 more." in (
+        miscounted(table, 9)
+    )
+
+
+@pytest.mark.parametrize("names", [("p10", "p20", "p30"), ("a1", "b3", "c"), ("p1", "p2", "p3")])
+def test_names_that_leave_nothing_out_blame_none(tmp_path: Path, names: tuple[str, ...]) -> None:
+    assert "Missing" not in miscounted(pictures(tmp_path, *(f"{n}.png" for n in names)), 4)
+
+
+def test_ids_tell_which_designs_are_missing_and_which_are_too_many(tmp_path: Path) -> None:
+    table = pictures(tmp_path, "r1.png", "r2.png", "x.png")
+    message = miscounted(table, 4, ["r1", "r2", "r3", "r9"])
+    assert message.endswith("Missing: r3, r9. Without a simulation: x.")
+    assert "Missing: c." in miscounted(table_of(["a", "b"], 2), 3, ["a", "b", "c"])
+
+
+def test_files_of_other_kinds_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("d3.bmp", "d4.tif", ".hidden"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder").mkdir()
+    assert "no pictures, only d3.bmp, d4.tif. Expected one PNG or JPG file" in refusal(tmp_path)
+    table = pictures(tmp_path, "d1.png", "d2.png")
+    assert caplog.messages == [f"Not read, as no PNG or JPG files of {tmp_path}: d3.bmp, d4.tif"]
+    assert miscounted(table, 4).endswith("No PNG or JPG files: d3.bmp, d4.tif.")
+
+
 def test_a_parameter_may_be_called_picture(write_designs: Write) -> None:
     table = read_designs(write_designs("id,picture\na,1\nb,2\n"))
     assert not has_pictures(table)

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from simulgen_pipeline.data.errors import DataError
-from simulgen_pipeline.data.pictures import PictureScaler, list_pictures, read_picture
+from simulgen_pipeline.data.picture_folder import list_pictures
+from simulgen_pipeline.data.pictures import PictureScaler, read_picture
 
 SIZE = 32
 
@@ -49,12 +50,12 @@ class TestListing:
 
 
 class TestReading:
-    @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+    @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I"])
     def test_every_mode_gives_the_same_picture(self, tmp_path: Path, mode: str) -> None:
         pixels = np.zeros((SIZE, SIZE), dtype=np.uint8)
         pixels[4:20, 8:16] = 255
         image = Image.fromarray(pixels)
-        suffix = "tiff" if mode in ("CMYK", "F", "I") else "png"
+        suffix = "tiff" if mode in ("CMYK", "I") else "png"
         if mode in ("I;16", "I"):
             image = Image.fromarray(pixels.astype(np.uint16) * 257)
             image = image if mode == "I;16" else image.convert("I")
@@ -66,6 +67,44 @@ class TestReading:
         assert levels.shape == (SIZE, SIZE, 3)
         assert levels.dtype == np.uint8
         np.testing.assert_array_equal(levels[..., 0], pixels)
+
+    @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
+    def test_dark_picture_of_16_bits_is_as_dark_as_of_8(self, mode: str) -> None:
+        """It has no level above 3 of 255, where its neighbour has 255."""
+        bright = blob(0.5, 0.5)
+        dark = bright // 80
+        scaler = PictureScaler(SIZE).fit(np.stack([bright, dark]))
+        for pixels in (bright, dark):
+            image = Image.fromarray(pixels.astype(np.int32) * 257).convert(mode)
+            assert image.mode == mode
+            for left, right in zip(
+                vars(scaler.inputs([image])).values(),
+                vars(scaler.inputs(pixels[None])).values(),
+                strict=True,
+            ):
+                np.testing.assert_array_equal(left, right)
+
+    @pytest.mark.parametrize("factor", [256, 257])
+    def test_file_of_16_bits_gives_the_levels_of_one_of_8(
+        self, tmp_path: Path, factor: int
+    ) -> None:
+        """Levels of 8 bits are made ones of 16 in either way."""
+        for name, pixels in (("bright", blob(0.5, 0.5)), ("dark", blob(0.5, 0.5) // 80)):
+            Image.fromarray(pixels).save(tmp_path / f"{name}_8.png")
+            Image.fromarray(pixels.astype(np.uint16) * factor).save(tmp_path / f"{name}_16.png")
+            shallow, deep = (read_picture(tmp_path / f"{name}_{n}.png", 16) for n in (8, 16))
+            np.testing.assert_array_equal(deep, shallow)
+
+    @pytest.mark.parametrize(
+        "levels", [np.full((4, 4), 0.5, np.float32), np.full((4, 4), 70000), np.full((4, 4), -1)]
+    )
+    def test_levels_of_more_than_16_bits_are_refused(
+        self, tmp_path: Path, levels: np.ndarray
+    ) -> None:
+        whole = levels.dtype.kind == "i"
+        Image.fromarray(levels.astype(np.int32) if whole else levels).save(tmp_path / "deep.tiff")
+        with pytest.raises(DataError, match=r"deep\.tiff .*expected whole numbers of 8 or 16 bits"):
+            read_picture(tmp_path / "deep.tiff", SIZE)
 
     def test_transparent_parts_are_white(self, tmp_path: Path) -> None:
         image = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
