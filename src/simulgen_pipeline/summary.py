@@ -128,7 +128,8 @@ def _against_truth(predictions: SimulationFields, path: Path) -> str:
 
 def _places(catalog: DataCatalog) -> str:
     """Where the newest version of everything worth a look is."""
-    names = ["metrics", "design_errors", "run_manifest", "surrogate", "predictions"]
+    names = ["metrics", "design_errors", "node_errors", "time_errors"]
+    names += ["run_manifest", "surrogate", "predictions"]
     names += [
         f"plot_{name}"
         for name in (
@@ -136,6 +137,7 @@ def _places(catalog: DataCatalog) -> str:
             "over_mesh",
             "design_errors",
             "peaks",
+            "worst",
             "vae_losses",
             "conditioner_losses",
             "latents",

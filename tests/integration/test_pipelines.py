@@ -90,6 +90,7 @@ def test_full_vae_writes_every_dataset_and_clears_its_work(project: Project) -> 
         "08_reporting/plot_over_mesh.png",
         "08_reporting/plot_latents.png",
         "08_reporting/plot_peaks.png",
+        "08_reporting/plot_worst.png",
         "08_reporting/plot_vae_losses.png",
     ):
         assert project.newest(f"data/{place}").exists(), place

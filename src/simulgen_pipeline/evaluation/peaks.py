@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from simulgen_pipeline.data.fields import FieldMetadata
@@ -123,7 +124,7 @@ class PeakErrors:
 
 
 class WorstErrors:
-    """The node and the time with the largest error.
+    """The error of each node and of each time, and where it is largest.
 
     Errors are root mean squares of the error's size: over designs and times for a mesh node, over
     designs and mesh nodes for a time. The size of a vector's error is its length.
@@ -156,6 +157,17 @@ class WorstErrors:
             self._over_mesh = self._over_mesh + squared.sum(axis=1)
             self._num_designs += 1
 
+    def at_nodes(self) -> pd.Series[float]:
+        """Root-mean-square error (K,) of each mesh node over all designs so far, by its number."""
+        errors = np.sqrt(self._over_time / (self._num_designs * len(self._over_mesh)))
+        return pd.Series(errors, index=pd.RangeIndex(len(errors), name="node"))
+
+    def at_times(self) -> pd.Series[float]:
+        """Root-mean-square error (T,) of each time over all designs so far, by the time, or step
+        where there are no times."""
+        errors = np.sqrt(self._over_mesh / (self._num_designs * len(self._over_time)))
+        return pd.Series(errors, index=pd.Index(_times(self._metadata, len(errors)), name="time"))
+
     def result(self) -> dict[str, dict[str, float]]:
         """The largest errors over all designs so far; empty when there were none.
 
@@ -166,14 +178,14 @@ class WorstErrors:
         """
         if self._num_designs == 0:
             return {}
-        num_times, num_nodes = len(self._over_mesh), len(self._over_time)
-        node, step = int(self._over_time.argmax()), int(self._over_mesh.argmax())
-        at_node = math.sqrt(self._over_time[node] / (self._num_designs * num_times))
-        at_time = math.sqrt(self._over_mesh[step] / (self._num_designs * num_nodes))
-        worst: dict[str, dict[str, float]] = {"worst_node": {"node": node, "rmse": at_node}}
-        if num_times > 1:
-            time = float(_times(self._metadata, num_times)[step])
-            worst["worst_time"] = {"time": time, "rmse": at_time}
+        at_nodes, at_times = self.at_nodes(), self.at_times()
+        node, step = int(at_nodes.argmax()), int(at_times.argmax())
+        worst: dict[str, dict[str, float]] = {
+            "worst_node": {"node": node, "rmse": float(at_nodes.iloc[node])}
+        }
+        if len(at_times) > 1:
+            time = float(at_times.index[step])
+            worst["worst_time"] = {"time": time, "rmse": float(at_times.iloc[step])}
         return worst
 
 

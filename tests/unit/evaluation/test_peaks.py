@@ -158,6 +158,18 @@ class TestWorstErrors:
         assert worst["worst_node"] == {"node": 1, "rmse": 3}
         assert worst["worst_time"] == {"time": 0, "rmse": pytest.approx(3 / np.sqrt(2))}
 
+    def test_every_node_and_time_has_its_error_by_number_and_time(self):
+        true = np.zeros((2, *SHAPE))
+        predicted = true.copy()
+        predicted[0, 1, 3] = 2
+        errors = WorstErrors(PLATE)
+        errors.update(true, predicted, ["a", "b"])
+        at_nodes, at_times = errors.at_nodes(), errors.at_times()
+        assert at_nodes.index.tolist() == list(range(15))
+        assert at_nodes.tolist() == pytest.approx([2 / np.sqrt(12) * (n == 3) for n in range(15)])
+        assert at_times.index.tolist() == TIMES.tolist()
+        assert at_times.tolist() == pytest.approx([2 / np.sqrt(30) * (t == 0.1) for t in TIMES])
+
     def test_without_times_the_step_is_told_and_a_static_simulation_has_none(self):
         true = np.zeros((1, *SHAPE))
         predicted = bump(5, step=4, node=2, floor=0.0)[None]

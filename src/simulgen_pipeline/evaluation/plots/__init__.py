@@ -8,6 +8,7 @@ from .over_mesh import plot_over_mesh, representative_times
 from .over_time import plot_over_time, representative_nodes
 from .peaks import Peaks, plot_peaks
 from .repeated_splits import plot_repeated_splits
+from .worst import plot_worst
 
 __all__ = [
     "Peaks",
@@ -19,6 +20,7 @@ __all__ = [
     "plot_over_time",
     "plot_peaks",
     "plot_repeated_splits",
+    "plot_worst",
     "representative_nodes",
     "representative_times",
 ]

@@ -1,24 +1,22 @@
 """Fields over the mesh: in colours in the plane, as curves on a line or over node numbers.
 
-Shapes: T time steps, M values per time step, R rows of panels, E triangles
+Shapes: T time steps, M values per time step, R rows of panels
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.tri import Triangulation
 from numpy.typing import NDArray
 
 from simulgen_pipeline.data.fields import FieldMetadata
 from simulgen_pipeline.evaluation.metrics import INTERVAL_90
 
+from .mesh_map import SIZE_COLOURS, MeshMap, Shade, colour_bar
 from .style import (
     BAND_STYLE,
     FIELD_COLOURS,
@@ -31,7 +29,6 @@ from .style import (
     capitalised,
     design_name,
     design_title,
-    few_ticks,
     limits,
     name_of,
     new_figure,
@@ -42,10 +39,6 @@ from .style import (
 )
 
 SIGNED_COLOURS = "RdBu_r"
-SIZE_COLOURS = "magma"
-
-# Meshes longer than this in one direction are not drawn to scale.
-LARGEST_ASPECT = 6.0
 
 
 def representative_times(num_time_steps: int, num: int) -> NDArray[np.int64]:
@@ -136,14 +129,6 @@ def _mesh_rows(components: int, true: Array, predicted: Array, std: Array | None
     ]
 
 
-class Shade(NamedTuple):
-    """A colour map and its limits."""
-
-    colours: str
-    least: float
-    most: float
-
-
 def _colours_over_mesh(
     metadata: FieldMetadata,
     coordinates: Array,
@@ -155,43 +140,18 @@ def _colours_over_mesh(
     signed = metadata.components == 1
     names = ["true", "predicted", "predicted - true" if signed else "|predicted - true|"]
     names += [] if rows[0].std is None else ["std of the prediction"]
-    extent = np.ptp(coordinates[:, :2], axis=0)
-    to_scale = extent.min() * LARGEST_ASPECT > extent.max()
-    if coordinates.shape[1] == 3:
-        title += " (3-D mesh, seen along z)"
-    if not to_scale:
-        title += " (axes not to scale)"
-
-    figure = new_figure(title, ConstrainedLayoutEngine(compress=True, w_pad=0.1))
-    if to_scale:  # flat meshes need less height
-        panel = 0.7 * FIGURE_SIZE[0] / len(names) * extent[1] / extent[0]
+    mesh = MeshMap(coordinates, metadata.cells, len(rows) * len(names))
+    figure = new_figure(title + mesh.note, ConstrainedLayoutEngine(compress=True, w_pad=0.1))
+    if mesh.to_scale:  # flat meshes need less height
+        panel = 0.7 * FIGURE_SIZE[0] / len(names) * mesh.height_to_width
         figure.set_figheight(float(np.clip(1.3 + len(rows) * (0.6 + panel), 4, FIGURE_SIZE[1])))
     grid = figure.subplots(len(rows), len(names), sharex=True, sharey=True, squeeze=False)
-    triangles = _triangles(metadata.cells, coordinates)
-    x, y = coordinates[:, :2].T
-    mesh = None if triangles is None else Triangulation(x, y, triangles)
-    dot = float(np.clip(0.3 * np.prod(FIGURE_SIZE) * 72**2 / grid.size / len(coordinates), 2, 60))
     for panels, row, shades in zip(grid, rows, _shades(rows, signed), strict=True):
         values = [value for value in row if value is not None]
         for axes, value, shade in zip(panels, values, shades, strict=True):
-            artist: ScalarMappable
-            style: dict[str, Any] = {
-                "cmap": shade.colours,
-                "norm": Normalize(shade.least, shade.most),
-            }
-            if mesh is None:
-                artist = axes.scatter(x, y, dot, value, linewidths=0, **style)
-            else:
-                artist = axes.tripcolor(mesh, value, shading="gouraud", **style)
-                axes.margins(0)
-            axes.set_aspect("equal" if to_scale else "auto")
-            axes.tick_params(labelsize=9)
-            axes.spines[:].set_visible(False)
+            artist = mesh.draw(axes, value, shade)
             if axes is not panels[0]:  # whose colours are those of its neighbour
-                bar = figure.colorbar(artist, cax=axes.inset_axes((1.04, 0, 0.05, 1)))
-                bar.ax.tick_params(labelsize=8)
-                bar.ax.yaxis.set_major_locator(few_ticks())
-                bar.outline.set_visible(False)
+                colour_bar(axes, artist)
     for panels, label, note in zip(grid, labels, notes, strict=True):
         panels[0].set_ylabel(f"{label}\ny [m]".lstrip())
         panels[2].set_title(note, fontsize=9)
@@ -200,8 +160,6 @@ def _colours_over_mesh(
         axes.set_title(
             f"{name} [{units_of(metadata)}]" + (f"\n{note}" if note else ""), fontsize=10
         )
-    for axis in (grid[0, 0].xaxis, grid[0, 0].yaxis):  # shared by all panels
-        axis.set_major_locator(few_ticks())
     for axes in grid[-1]:
         axes.set_xlabel("x [m]")
     return figure
@@ -265,14 +223,3 @@ def _lines_over_mesh(
     handles, names = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
     return figure
-
-
-def _triangles(cells: Array | None, coordinates: Array) -> Array | None:
-    """Triangles (E, 3) of plane cells of three or four nodes; None when they are something else."""
-    if cells is None or len(cells) == 0 or coordinates.shape[1] != 2:
-        return None
-    if cells.shape[1] == 3:
-        return cells
-    if cells.shape[1] == 4:
-        return np.concatenate([cells[:, [0, 1, 2]], cells[:, [0, 2, 3]]])
-    return None

@@ -29,6 +29,7 @@ from .style import (
     design_title,
     few_ticks,
     limits,
+    mesh_node_label,
     name_of,
     new_figure,
     quantity_label,
@@ -173,11 +174,8 @@ def _legend_of_curves(figure: Figure, static: bool) -> None:
 def _node_label(node: int, metadata: FieldMetadata) -> str:
     """Where one of the M values is: `node 12 at (0.1, 0.2) m`, with its component if it has one."""
     mesh_node, component = divmod(node, metadata.components)
-    label = f"node {mesh_node}"
+    label = mesh_node_label(mesh_node, metadata)
     if metadata.components > 1:
         names = "xyz" if metadata.components <= 3 else range(metadata.components)
         label = f"{names[component]} of {label}"
-    if metadata.coordinates is not None:
-        place = ", ".join(f"{x:.3g}" for x in metadata.coordinates[mesh_node])
-        label += f" at ({place}) m" if "," in place else f" at {place} m"
     return label

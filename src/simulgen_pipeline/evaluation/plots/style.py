@@ -112,6 +112,14 @@ def rms_text(error: Array, metadata: FieldMetadata) -> str:
     return f"rms error {rms:.3g}" + (f" {metadata.units}" if metadata.units != "1" else "")
 
 
+def mesh_node_label(node: int, metadata: FieldMetadata) -> str:
+    """Its number and place: `node 12 at (0.1, 0.2) m`."""
+    if metadata.coordinates is None:
+        return f"node {node}"
+    place = ", ".join(f"{x:.3g}" for x in metadata.coordinates[node])
+    return f"node {node} at " + (f"({place}) m" if "," in place else f"{place} m")
+
+
 def design_name(design_id: str) -> str:
     return design_id if "design" in design_id.lower() else f"design {design_id}"
 

@@ -47,10 +47,19 @@ Part = tuple[Surrogate, tuple[int, ...]]
 
 
 class Assessment(NamedTuple):
-    """The content of `metrics.json`, and by design the errors of models and of the VAE's peak."""
+    """What is known of a surrogate's errors.
+
+    Attributes:
+        metrics: the content of `metrics.json`.
+        design_errors: errors of all models and of the VAE's peak, a row per design.
+        node_errors, time_errors: root-mean-square error of the VAE's prediction in the field's
+            units, a row per mesh node or time, and a column for each part but training.
+    """
 
     metrics: dict[str, Any]
     design_errors: pd.DataFrame
+    node_errors: pd.DataFrame
+    time_errors: pd.DataFrame
 
 
 class Calibration(NamedTuple):
@@ -182,7 +191,7 @@ def assess(
         "worst": {},
         "generation": assess_samples(surrogate.vae, latents, fields, split),
     }
-    per_design, metadata = [], fields.metadata
+    per_design, at_nodes, at_times, metadata = [], {}, {}, fields.metadata
     inputs = surrogate.inputs(designs, warn=False)
     for part, rows in split.parts.items():
         models = surrogate.models if part != "train" else (VAE,)
@@ -208,11 +217,13 @@ def assess(
         if part != "train":
             metrics["peaks"][part] = peaks.result()
             metrics["worst"][part] = worst.result()
+            at_nodes[part], at_times[part] = worst.at_nodes(), worst.at_times()
         if part == "test":
             metrics["uncertainty"] = {part: interval.result()}
         table = pd.DataFrame({name: error.relative_l2 for name, error in errors.items()})
         per_design.append(table.assign(part=part).join(_peak_table(peaks)))
-    return Assessment(metrics, pd.concat(per_design).rename_axis("id"))
+    design_errors = pd.concat(per_design).rename_axis("id")
+    return Assessment(metrics, design_errors, pd.DataFrame(at_nodes), pd.DataFrame(at_times))
 
 
 def _blocks(

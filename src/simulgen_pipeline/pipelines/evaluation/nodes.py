@@ -26,6 +26,7 @@ from simulgen_pipeline.surrogate import VAE, Prediction, Surrogate
 from .assessment import (
     PEAK_COLUMNS,
     RECONSTRUCTION,
+    Assessment,
     assess,
     calibrate,
     cross_validated,
@@ -81,7 +82,7 @@ def evaluate(
     latents: StoredLatents,
     fields: SimulationFields,
     design_table: pd.DataFrame,
-) -> tuple[dict[str, Any], pd.DataFrame]:
+) -> Assessment:
     """Measure the surrogate on every part, on validation designs by models without them."""
     validated = cross_validated(surrogate, cross_fitted_conditioners, baselines)
     return assess(surrogate, validated, latents, fields, design_table)
@@ -155,6 +156,16 @@ def draw_peaks(fields: SimulationFields, design_errors: pd.DataFrame) -> Figure:
         if part != "train"
     }
     return plots.plot_peaks(parts, fields.metadata)
+
+
+def draw_worst(
+    fields: SimulationFields, node_errors: pd.DataFrame, time_errors: pd.DataFrame
+) -> Figure:
+    """Error of the test designs (validation, if there are none) at each time and each node."""
+    part = "test" if "test" in node_errors else "validation"
+    return plots.plot_worst(
+        node_errors[part].to_numpy(), time_errors[part].to_numpy(), fields.metadata, part
+    )
 
 
 def draw_vae_losses(vae_training_history: pd.DataFrame) -> Figure:

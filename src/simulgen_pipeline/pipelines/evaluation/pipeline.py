@@ -42,7 +42,7 @@ def create_assembly() -> Pipeline:
                     "fields",
                     "design_table",
                 ],
-                ["metrics", "design_errors"],
+                ["metrics", "design_errors", "node_errors", "time_errors"],
                 name="evaluate",
             ),
         ],
@@ -90,6 +90,12 @@ def create_plots() -> Pipeline:
                 ["fields", "design_errors"],
                 "plot_peaks",
                 name="draw_peaks",
+            ),
+            Node(
+                nodes.draw_worst,
+                ["fields", "node_errors", "time_errors"],
+                "plot_worst",
+                name="draw_worst",
             ),
             Node(
                 nodes.draw_conditioner_losses,

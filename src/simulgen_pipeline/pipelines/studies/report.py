@@ -36,7 +36,7 @@ MULTIPLES = {"doubling": 2, "quadrupling": 4}
 
 def member_result(assessment: Assessment) -> Result:
     """What is kept of a training: figures of all parts, and the errors of each test design."""
-    metrics, table = assessment
+    metrics, table = assessment.metrics, assessment.design_errors
     models = [RECONSTRUCTION, VAE, *metrics["baselines"]]
     errors = table.loc[table["part"] == "test", models]
     measured = {name: metrics[name] for name in MEASURED if name in metrics}

@@ -132,7 +132,7 @@ def train_and_assess(
         design_table,
         settings.baselines,
     )
-    return Assessment(*evaluate(surrogate, cross_fitted, baselines, latents, fields, design_table))
+    return evaluate(surrogate, cross_fitted, baselines, latents, fields, design_table)
 
 
 def determined_by(fields: SimulationFields, design_table: pd.DataFrame, settings: Settings) -> str:

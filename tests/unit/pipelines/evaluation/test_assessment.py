@@ -13,7 +13,11 @@ from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.evaluation import generation
 from simulgen_pipeline.models.trained import LatentArrays
 from simulgen_pipeline.pipelines.evaluation.assessment import PEAK_COLUMNS, assess, shown_designs
-from simulgen_pipeline.pipelines.evaluation.nodes import draw_design_errors, draw_peaks
+from simulgen_pipeline.pipelines.evaluation.nodes import (
+    draw_design_errors,
+    draw_peaks,
+    draw_worst,
+)
 from simulgen_pipeline.surrogate import Prediction
 
 SPLIT = Split(train=(0, 1, 2), validation=(3, 4), test=(5, 6, 7))
@@ -86,18 +90,18 @@ def assessed(true, tmp_path, monkeypatch):
 
 
 def test_designs_to_look_at_are_named_by_their_ids(assessed):
-    _, (metrics, _) = assessed()
+    _, (metrics, *_) = assessed()
     assert metrics["baselines_not_refitted"] == ["pod_rbf"]
     assert metrics["suspect_designs"] == ["d4", "d3"]
 
 
 def test_how_many_designs_each_model_knows_is_said(assessed):
-    _, (metrics, _) = assessed()
+    _, (metrics, *_) = assessed()
     assert metrics["num_designs_fitted"] == {"vae": 6, "pod_rbf": 5}
 
 
 def test_peaks_are_the_vaes_on_validation_and_test_designs(assessed):
-    _, (metrics, _) = assessed()
+    _, (metrics, *_) = assessed()
     assert metrics["peaks"].keys() == {"validation", "test"}
     assert metrics["peaks"]["test"] == pytest.approx(
         {
@@ -114,7 +118,7 @@ def test_peaks_are_the_vaes_on_validation_and_test_designs(assessed):
 
 
 def test_worst_node_and_time_are_those_of_the_part(assessed, true):
-    _, (metrics, _) = assessed()
+    _, (metrics, *_) = assessed()
     for part in ("validation", "test"):
         rows = list(getattr(SPLIT, part))
         squared = (FACTOR * np.roll(true, 1, axis=1) - true)[rows] ** 2
@@ -128,15 +132,34 @@ def test_worst_node_and_time_are_those_of_the_part(assessed, true):
     assert metrics["worst"].keys() == {"validation", "test"}
 
 
+@pytest.mark.parametrize("split", [SPLIT, Split(train=(0, 1, 2), validation=(3, 4))])
+def test_the_worst_of_all_nodes_and_times_as_stored_are_those_of_metrics_and_drawn(
+    assessed, tmp_path, split
+):
+    fields, (metrics, _, *tables) = assessed(split)
+    stored = []
+    for name, table in zip(("node", "time"), tables, strict=True):
+        table.to_csv(tmp_path / f"{name}.csv")
+        stored.append(pd.read_csv(tmp_path / f"{name}.csv", index_col=name))
+        for part, worst in metrics["worst"].items():
+            errors = stored[-1][part]
+            assert worst[f"worst_{name}"] == {name: errors.idxmax(), "rmse": errors.max()}
+    shown = metrics["worst"].get("test", metrics["worst"]["validation"])
+    for axes, worst in zip(draw_worst(fields, *stored).axes, ("time", "node"), strict=True):
+        found = axes.lines[-1].get_xydata()
+        place = shown[f"worst_{worst}"]
+        np.testing.assert_allclose(found, [[place[worst], place["rmse"]]])
+
+
 def test_figures_of_errors_stay_beside_those_of_peaks(assessed):
-    _, (metrics, _) = assessed()
+    _, (metrics, *_) = assessed()
     assert metrics["baselines"]["pod_rbf"]["test"]["relative_l2_max"] == 0
     assert metrics["prediction"].keys() == {"train", "validation", "test"}
     assert metrics["uncertainty"].keys() == {"test"}
 
 
 def test_baselines_are_measured_where_they_were_not_fitted(assessed):
-    _, (metrics, table) = assessed()
+    _, (metrics, table, *_) = assessed()
     errors = metrics["baselines"]["pod_rbf"]
     assert errors["validation"]["relative_l2_mean"] == pytest.approx(1 - WORSE)
     assert errors["test"]["relative_l2_mean"] == 0
@@ -146,7 +169,7 @@ def test_baselines_are_measured_where_they_were_not_fitted(assessed):
 
 
 def test_samples_are_as_far_from_the_training_designs_as_the_designs_that_they_are(assessed, true):
-    _, (metrics, _) = assessed()
+    _, (metrics, *_) = assessed()
 
     def nearest(row):
         norms = [np.linalg.norm(true[row] - true[other]) for other in SPLIT.train if other != row]
@@ -164,7 +187,7 @@ def test_samples_are_as_far_from_the_training_designs_as_the_designs_that_they_a
 
 
 def test_without_test_designs_nothing_is_said_of_them(assessed):
-    _, (metrics, table) = assessed(Split(train=(0, 1, 2, 5, 6, 7), validation=(3, 4)))
+    _, (metrics, table, *_) = assessed(Split(train=(0, 1, 2, 5, 6, 7), validation=(3, 4)))
     assert metrics["peaks"].keys() == metrics["worst"].keys() == {"validation"}
     assert metrics["generation"]["distance_to_training"].keys() == {
         "samples",
@@ -175,7 +198,7 @@ def test_without_test_designs_nothing_is_said_of_them(assessed):
 
 
 def test_the_table_has_the_peak_of_every_design(assessed):
-    _, (_, table) = assessed()
+    _, (_, table, *_) = assessed()
     assert len(table) == NUM_DESIGNS
     size = 10.0 + np.arange(NUM_DESIGNS)
     expected = np.stack([size, 0.1 * size, 0 * size, 0.5 + 0 * size], axis=1)
@@ -187,12 +210,12 @@ def test_a_design_that_is_zero_everywhere_is_not_in_the_table_and_counts_in_its_
     assessed, true
 ):
     true[5] = 0
-    _, (metrics, table) = assessed()
+    _, (metrics, table, *_) = assessed()
     assert "d5" not in table.index
     assert "d5" not in shown_designs(table, 9)
     assert metrics["peaks"]["test"]["value_error_mean"] == pytest.approx(0.1 * (16 + 17) / 3)
     true[6:] = 0
-    _, (metrics, table) = assessed()
+    _, (metrics, table, *_) = assessed()
     assert set(table["part"]) == {"train", "validation"}
     assert "time_error_mean" not in metrics["peaks"]["test"]
     distances = metrics["generation"]["distance_to_training"]
@@ -201,7 +224,7 @@ def test_a_design_that_is_zero_everywhere_is_not_in_the_table_and_counts_in_its_
 
 
 def test_pictures_are_drawn_from_the_table_as_it_is_stored(assessed, tmp_path):
-    fields, (_, table) = assessed()
+    fields, (_, table, *_) = assessed()
     table.to_csv(tmp_path / "table.csv")
     stored = pd.read_csv(tmp_path / "table.csv", index_col="id", dtype={"id": str})
     legend = draw_peaks(fields, stored).axes[0].get_legend()

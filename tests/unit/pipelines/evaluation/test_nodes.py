@@ -117,7 +117,7 @@ def errors_of(
 def test_validation_is_measured_by_the_training_fit_and_test_by_what_predicts(
     assembled: Callable[..., Any], pulse: SimpleNamespace
 ) -> None:
-    baselines, surrogate, (metrics, _) = assembled()
+    baselines, surrogate, (metrics, *_) = assembled()
     assert baselines.report["num_designs"] == 14
     assert surrogate.baselines.report["num_designs"] == 19
     assert metrics["baselines_not_refitted"] == surrogate.baselines.report["not_refitted"] == []
@@ -160,7 +160,7 @@ def test_factors_are_those_of_the_training_fit_on_the_validation_designs(
 def test_the_vae_predicts_with_the_refitted_conditioner_and_is_validated_without_it(
     assembled: Callable[..., Any], pulse: SimpleNamespace
 ) -> None:
-    _, surrogate, (metrics, errors) = assembled()
+    _, surrogate, (metrics, errors, *_) = assembled()
     mean = pulse.fields[:14].mean(axis=0)
     for part, sizes in (("validation", [1.0] + 4 * [SECOND]), ("test", 5 * [REFITTED])):
         true = pulse.fields[list(getattr(SPLIT, part))]
@@ -206,7 +206,7 @@ def test_without_test_designs_the_baselines_are_refitted_all_the_same(
     assembled: Callable[..., Any],
 ) -> None:
     split = Split(train=ROWS[:14] + ROWS[19:], validation=ROWS[14:19])
-    baselines, surrogate, (metrics, _) = assembled(split)
+    baselines, surrogate, (metrics, *_) = assembled(split)
     assert baselines.report["num_designs"] == 19
     assert surrogate.baselines.report["num_designs"] == 24
     assert metrics["baselines"]["pod_rbf"].keys() == {"validation"}
@@ -221,7 +221,7 @@ def test_pictures_show_predictions_of_designs_that_are_not_known(
     test: tuple[int, ...],
 ) -> None:
     split = Split(train=ROWS[:14], validation=ROWS[14:19], test=test)
-    _, surrogate, (_, errors) = assembled(split)
+    _, surrogate, (_, errors, *_) = assembled(split)
     mean = pulse.fields[:14].mean(axis=0)
     monkeypatch.setattr(nodes.plots, "plot_over_time", lambda *drawn: drawn)
     monkeypatch.setattr(nodes.plots, "plot_over_mesh", lambda *drawn: drawn)

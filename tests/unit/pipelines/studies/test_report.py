@@ -39,7 +39,8 @@ def fold_result(ids: list[str], champion: str, coverage: float) -> dict[str, Any
         "champion": champion,
         "peaks": {"test": {}},
     }
-    result = member_result(Assessment(metrics, pd.concat([others, table])))
+    none = pd.DataFrame()
+    result = member_result(Assessment(metrics, pd.concat([others, table]), none, none))
     stored: dict[str, Any] = json.loads(json.dumps(result))
     return stored
 
