@@ -13,6 +13,7 @@ from .data.fields import SimulationFields
 from .evaluation.metrics import FieldErrors, IntervalErrors
 
 PARTS = ("train", "validation", "test")
+STUDIES = ("repeated_splits", "learning_curve")
 
 
 def summarise(catalog: DataCatalog, truth: Path | None) -> str:
@@ -22,12 +23,14 @@ def summarise(catalog: DataCatalog, truth: Path | None) -> str:
     Raises:
         DataError: there are no results, or the true fields do not fit the predictions.
     """
-    if not catalog.exists("metrics"):
+    if catalog.exists("metrics"):
+        sections = [_error_table(catalog.load("metrics"))]
+    elif any(catalog.exists(study) for study in STUDIES):
+        sections = ["There is no surrogate yet: kedro run --pipeline=full_vae trains one."]
+    else:
         raise DataError(
             "There are no results yet. Train a surrogate first: kedro run --pipeline=full_vae."
         )
-    metrics = catalog.load("metrics")
-    sections = [_error_table(metrics)]
     if truth is not None:
         if not catalog.exists("predictions"):
             raise DataError(
@@ -80,15 +83,14 @@ def _champion(metrics: dict[str, Any]) -> str:
     name = metrics["champion"]
     if name == "vae":
         return "Champion: vae"
-    ours, its = (
-        part["validation"]["relative_l2_mean"]
-        for part in (metrics["prediction"], metrics["baselines"][name])
-    )
-    if ours < its:
+    errors = metrics["champion_errors"]
+    factor = errors["vae"] / errors[name]
+    if factor < 1:
         return f"Champion: {name} (the VAE is better by less than the validation designs can tell)"
     return (
-        f"Champion: {name} (on the validation designs the VAE's error is {ours / its:.3g} times as "
-        f"large: fields that are smooth in few parameters suit kernels)"
+        f"Champion: {name} (on the validation designs, which none of them knew, the VAE's error is "
+        f"{factor:.3g} times as large; likely the fields are smooth in few parameters, or nearly "
+        f"linear in the picture)"
     )
 
 
@@ -129,10 +131,11 @@ def _against_truth(predictions: SimulationFields, path: Path) -> str:
 def _places(catalog: DataCatalog) -> str:
     """Where the newest version of everything worth a look is."""
     names = ["metrics", "design_errors", "node_errors", "time_errors"]
-    names += ["run_manifest", "surrogate", "predictions"]
+    names += ["run_manifest", "surrogate", "predictions", *STUDIES]
     names += [
         f"plot_{name}"
         for name in (
+            *STUDIES,
             "over_time",
             "over_mesh",
             "design_errors",

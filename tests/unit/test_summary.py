@@ -14,6 +14,7 @@ METRICS = {
     "baselines_not_refitted": [],
     "suspect_designs": [],
     "champion": "vae",
+    "champion_errors": {"vae": 0.1, "pod_rbf": 0.2},
 }
 
 
@@ -36,3 +37,16 @@ def test_what_predicts_test_designs_is_said_to_know_more() -> None:
     counts = {"train": 8, "validation": 2, "test": 3}
     assert "know the validation" not in summary(num_designs=counts)
     assert "know the validation" in summary(num_designs=counts, num_designs_fitted=known)
+
+
+def test_the_reason_for_another_champion_is_the_errors_that_chose_it() -> None:
+    worse = summary(champion="pod_rbf", champion_errors={"vae": 0.3, "pod_rbf": 0.2})
+    assert "the VAE's error is 1.5 times as large" in worse
+    close = summary(champion="pod_rbf", champion_errors={"vae": 0.19, "pod_rbf": 0.2})
+    assert "better by less than the validation designs can tell" in close
+
+
+def test_a_study_without_a_surrogate_is_shown() -> None:
+    text = summarise(DataCatalog({"learning_curve": MemoryDataset({"answer": "-"})}), None)
+    assert "There is no surrogate yet" in text
+    assert "lineage" in text

@@ -22,6 +22,7 @@ def plot_loss_curves(history: pd.DataFrame, title: str) -> Figure:
             [nats], `learning_rate`, `gradient_norm`, `kl_weight` and `samples_per_second` (not
             shown), and losses. A name that begins with `validation_` is dashed, in the colour of
             the one without. A loss that is not always positive has a panel without logarithm.
+            Where the text column `stage` changes, a line is drawn, and stages have their names.
         title: of the figure.
     """
     numeric = [str(name) for name in history.select_dtypes("number") if history[name].notna().any()]
@@ -52,9 +53,30 @@ def plot_loss_curves(history: pd.DataFrame, title: str) -> Figure:
             _draw_history(axes, history, names)
             axes.set_ylabel(label)
             axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
+    _name_stages(grid, history)
     grid[-1].set_xlabel("epoch")
     grid[-1].xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
     return figure
+
+
+def _name_stages(grid: Sequence[Axes], history: pd.DataFrame) -> None:
+    """Tell stages apart, if there are several."""
+    if "stage" not in history or history["stage"].nunique() < 2:
+        return
+    begins = history["stage"] != history["stage"].shift()
+    for number, (epoch, name) in enumerate(history.loc[begins, ["epoch", "stage"]].to_numpy()):
+        for axes in grid:
+            if number > 0:
+                axes.axvline(epoch - 0.5, color="0.6", linewidth=0.8, linestyle=":")
+        grid[0].text(
+            epoch,
+            1.01,
+            name,
+            transform=grid[0].get_xaxis_transform(),
+            fontsize=8,
+            rotation=20,
+            va="bottom",
+        )
 
 
 def _draw_history(axes: Axes, history: pd.DataFrame, names: Sequence[str]) -> None:

@@ -173,9 +173,15 @@ def draw_vae_losses(vae_training_history: pd.DataFrame) -> Figure:
     return plots.plot_loss_curves(vae_training_history, "Training of the VAE")
 
 
-def draw_conditioner_losses(conditioner_training_history: pd.DataFrame) -> Figure:
-    """Loss curves of the conditioner."""
-    return plots.plot_loss_curves(conditioner_training_history, "Training of the conditioner")
+def draw_conditioner_losses(
+    conditioner_training_history: pd.DataFrame, refit_training_history: pd.DataFrame
+) -> Figure:
+    """Loss curves of the conditioner, and after them those of its refits."""
+    first = conditioner_training_history
+    refit = refit_training_history.assign(epoch=refit_training_history["epoch"] + len(first))
+    return plots.plot_loss_curves(
+        pd.concat([first, refit]).reset_index(drop=True), "Training of the conditioner"
+    )
 
 
 def draw_latents(

@@ -99,7 +99,7 @@ def create_plots() -> Pipeline:
             ),
             Node(
                 nodes.draw_conditioner_losses,
-                "conditioner_training_history",
+                ["conditioner_training_history", "refit_training_history"],
                 "plot_conditioner_losses",
                 name="draw_conditioner_losses",
             ),

@@ -116,7 +116,7 @@ def report_sizes(results: Sequence[Result]) -> dict[str, Any]:
         "num_designs": results[0]["num_designs"][part],
         "sizes": sizes,
         "power_laws": laws,
-        "answer": _answer(sizes[-1], laws.get(VAE)),
+        "answer": _answer(sizes, laws.get(VAE)),
     }
 
 
@@ -128,10 +128,16 @@ def num_designs_by_model(sizes: Sequence[Mapping[str, Any]]) -> dict[str, list[i
 
 
 def _num_designs_fitted(result: Result, part: str) -> dict[str, int]:
-    """By model, the designs that it knew when it was measured on a part: on validation designs all
-    models know training designs alone."""
+    """By model, the designs that it knew when it was measured on a part.
+
+    On validation designs baselines know training designs alone; of the VAE, each was predicted by a
+    conditioner that was refitted with half of the others, if it was refitted.
+    """
     fitted: dict[str, int] = result["num_designs_fitted"]
-    return fitted if part == "test" else dict.fromkeys(fitted, result["num_designs"]["train"])
+    if part == "test":
+        return fitted
+    trained = result["num_designs"]["train"]
+    return dict.fromkeys(fitted, trained) | {VAE: trained + (fitted[VAE] - trained) // 2}
 
 
 def errors_by_model(sizes: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
@@ -168,12 +174,19 @@ def _law(num_designs: Sequence[int], errors: Sequence[float]) -> dict[str, Any]:
     return described
 
 
-def _answer(largest: Mapping[str, Any], law: Mapping[str, Any] | None) -> str:
+def _answer(sizes: Sequence[Mapping[str, Any]], law: Mapping[str, Any] | None) -> str:
     """Whether more simulations would help the VAE's prediction, in a sentence."""
-    if law is None:
+    largest = sizes[-1]
+    if law is None and len(sizes) < FEWEST_SIZES:
         return (
             f"Too few sizes to say whether more simulations would help: at least {FEWEST_SIZES} "
             f"are needed (studies.fractions)."
+        )
+    if law is None:
+        return (
+            "Whether more simulations would help cannot be told: the number of designs that "
+            "the model knows did not grow with each size, as a refit was not kept, or an error is "
+            "zero."
         )
     num_designs = largest["num_designs_fitted"][VAE]
     now = f"{largest['prediction']['relative_l2_mean']:.2%} with {num_designs}"

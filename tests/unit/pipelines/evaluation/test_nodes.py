@@ -137,7 +137,7 @@ def test_validation_is_measured_by_the_training_fit_and_test_by_what_predicts(
 def test_the_champion_is_chosen_among_models_that_know_the_training_designs_alone(
     assembled: Callable[..., Any], pulse: SimpleNamespace
 ) -> None:
-    baselines, surrogate, (metrics, _) = assembled()
+    baselines, surrogate, (metrics, *_) = assembled()
     true, mean = pulse.fields[list(SPLIT.validation)], pulse.fields[:14].mean(axis=0)
     wrong = np.linalg.norm(TRAINED * mean - true, axis=(1, 2)) / np.linalg.norm(true, axis=(1, 2))
     scores = {"vae": wrong.mean(), **errors_of(baselines, surrogate, pulse, SPLIT.validation)}

@@ -170,12 +170,16 @@ class TestSizes:
         )
         assert report["answer"].endswith("More simulations would help.")
 
-    @pytest.mark.parametrize(("part", "added"), [("test", 4), ("validation", 0)])
+    @pytest.mark.parametrize(
+        ("part", "added_by_model"),
+        [("test", {"vae": 4, "pod_gpr": 4}), ("validation", {"vae": 2, "pod_gpr": 0})],
+    )
     def test_laws_are_over_the_designs_that_models_are_fitted_to(
-        self, part: str, added: int
+        self, part: str, added_by_model: dict[str, int]
     ) -> None:
+        """A validation design is predicted by a conditioner that knows half of the others."""
         report = sizes_report(FALLING, part)
-        for model in ("vae", "pod_gpr"):
+        for model, added in added_by_model.items():
             sizes = [size["num_designs_fitted"][model] for size in report["sizes"]]
             assert sizes == [num_designs + added for num_designs in FALLING]
             assert report["power_laws"][model]["doubling"]["num_designs"] == 2 * (100 + added)
@@ -192,7 +196,15 @@ class TestSizes:
             result["num_designs_fitted"]["pod_gpr"] = num_designs
         report = json.loads(json.dumps(report_sizes(results), allow_nan=False))
         assert report["power_laws"].keys() == {"reconstruction", "vae"}
+        assert "would give an error of" in report["answer"]
         assert "test designs" in draw_learning_curve(report).get_suptitle()
+
+    def test_where_a_refit_was_not_kept_nothing_is_promised(self) -> None:
+        results = [size_result(n, error) for n, error in FALLING.items()]
+        results[-1]["num_designs_fitted"]["vae"] = 78
+        report = report_sizes(results)
+        assert "vae" not in report["power_laws"]
+        assert "cannot be told" in report["answer"]
 
     def test_a_noisy_curve_is_said_to_be_uncertain(self) -> None:
         answer = sizes_report({25: 0.13, 50: 0.1, 75: 0.12, 100: 0.1})["answer"]
