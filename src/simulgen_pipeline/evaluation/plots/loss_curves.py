@@ -53,7 +53,7 @@ def plot_loss_curves(history: pd.DataFrame, title: str) -> Figure:
             _draw_history(axes, history, names)
             axes.set_ylabel(label)
             axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
-    _name_stages(grid, history)
+    _name_stages(list(grid), history)
     grid[-1].set_xlabel("epoch")
     grid[-1].xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
     return figure

@@ -83,7 +83,7 @@ def colour_bar(axes: Axes, artist: ScalarMappable) -> Colorbar:
     bar = figure.colorbar(artist, cax=axes.inset_axes((1.04, 0, 0.05, 1)))
     bar.ax.tick_params(labelsize=8)
     bar.ax.yaxis.set_major_locator(few_ticks())
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return bar
 
 

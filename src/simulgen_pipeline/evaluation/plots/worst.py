@@ -100,7 +100,7 @@ def _draw_curve(
 ) -> None:
     """Errors in the order of their places, the largest one in a ring."""
     order, worst = np.argsort(place, kind="stable"), int(errors.argmax())
-    style = {"marker": "o"} if len(errors) == 1 else {}
+    style: dict[str, Any] = {"marker": "o"} if len(errors) == 1 else {}
     axes.plot(place[order], errors[order], **CURVE_STYLE, **style)
     _mark(axes, (place[worst], errors[worst]), BLACK, name, float(errors[worst]), metadata)
     axes.set_ylabel(f"error [{units_of(metadata)}]")
