@@ -59,6 +59,7 @@ class DataSet(NamedTuple):
         competitor_parts: parts that competitors are fitted to when they predict test designs. The
             project's models are fitted to `train`, chosen on `validation` and refitted to both.
         parameters: of the project, other than the defaults; chosen on validation designs.
+        for_kernels: why a kernel is likely to predict it better than a network.
     """
 
     name: str
@@ -71,6 +72,7 @@ class DataSet(NamedTuple):
     targets: tuple[Target, ...]
     competitor_parts: tuple[str, ...] = ("train", "validation")
     parameters: tuple[tuple[str, str], ...] = ()
+    for_kernels: str = ""
 
 
 _MADE = "python -m benchmarks.make_data FOLDER --set {}"
@@ -84,6 +86,7 @@ _ALL = (
         shape=(100, 100, 441),
         designs="designs.csv",
         targets=(Target("vae", mean=0.006, worst=0.05), Target("reconstruction", mean=0.009)),
+        for_kernels="smooth in two parameters, and float64 resolves what float32 training does not",
     ),
     DataSet(
         name="skewed_cavity",
@@ -118,6 +121,7 @@ _ALL = (
             ("vae.training.num_epochs", "250"),
             ("vae.training.learning_rate", "0.001"),
         ),
+        for_kernels="smooth in its parameters, and few designs for eleven of them",
     ),
     DataSet(
         name="darcy",
@@ -167,6 +171,7 @@ _ALL = (
             Target("reconstruction", share_of_best=0.75),
         ),
         parameters=(("data.image_size", "64"),),
+        for_kernels="nearly linear in the picture, which is low-dimensional",
     ),
     DataSet(
         name="burgers",
@@ -181,6 +186,7 @@ _ALL = (
             Target("vae", mean=0.005),
             Target("reconstruction", mean=0.0075),
         ),
+        for_kernels="smooth in two parameters, and float64 resolves what float32 training does not",
     ),
 )
 DATA_SETS = {data_set.name: data_set for data_set in _ALL}

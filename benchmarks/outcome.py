@@ -149,6 +149,11 @@ def verdicts(result: Result, data_set: DataSet) -> list[str]:
             f"{_met(factor <= CHAMPION_FACTOR)} ({factor:.3g}; {on_same_designs:.3g} of the best "
             f"that is fitted to training designs alone)"
         )
+    vae = best_mode(result, modes_of(result))
+    if reached is not None and vae is not None and "vae" not in reached.name:
+        factor = vae.errors.mean / reached.errors.mean
+        why = f"; likely because it is {data_set.for_kernels}" if data_set.for_kernels else ""
+        lines.append(f"champion {reached.name}: the VAE's error is {factor:.3g} times its{why}")
     return lines
 
 

@@ -98,6 +98,7 @@ def page(results: dict[str, Result]) -> str:
         "Relative L2 error, mean / worst over the test designs (and seeds). Competitors are fitted "
         "to all designs that are not for test, unless the data set says otherwise.",
         error_table(results),
+        "Measured by revision: " + ", ".join(f"{n} {_revision(of)}" for n, of in results.items()),
         "What was set out for:",
         "\n".join(targets(results)),
         "Time and memory: the longest and the largest over seeds. Predictions: "
@@ -106,6 +107,10 @@ def page(results: dict[str, Result]) -> str:
         *(["\n".join(problems(results))] if problems(results) else []),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _revision(result: Result) -> str:
+    return f"{str(result.get('code_revision'))[:7]} ({str(result.get('date'))[:10]})"
 
 
 def markdown(head: list[str], rows: list[list[str]]) -> str:

@@ -130,6 +130,14 @@ def test_targets_are_met_or_missed(result: dict[str, Any], target: Target, verdi
     )
 
 
+def test_by_how_much_and_why_the_vae_is_not_the_champion(result: dict[str, Any]) -> None:
+    for i in (2, 3):
+        result["project"][i]["metrics"]["champion"] = "pod_gpr"
+    line = outcome.verdicts(result, DATA_SETS["burgers"])[-1]
+    assert line.startswith("champion pod_gpr: the VAE's error is 0.8 times its; likely because it")
+    assert "smooth in two parameters" in line
+
+
 def test_what_was_not_measured_has_no_verdict(result: dict[str, Any]) -> None:
     assert outcome.verdicts(result | {"project": []}, DATA_SETS["heat_pulse"]) == []
     images = outcome.verdicts(result | {"competition": {}}, DATA_SETS["heat_pulse_images"])
