@@ -3,67 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from simulgen_pipeline import Surrogate
 from simulgen_pipeline.data.artifact import load_artifact
 from simulgen_pipeline.models.trained import TrainedConditioner
 
-PROJECT = Path(__file__).parents[2]
-ERRORS = {"relative_l2_mean", "relative_l2_max", "rmse", "mae", "r2"}
-
-
-class Project:
-    """A copy of the project in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for name in ("conf", "src"):
-            shutil.copytree(PROJECT / name, folder / name)
-        for name in ("pyproject.toml", ".telemetry"):
-            shutil.copy(PROJECT / name, folder)
-        (folder / "conf/local").mkdir(exist_ok=True)
-
-    def kedro(self, *arguments: str, fails: bool = False) -> str:
-        """Run a command; its output."""
-        environment = {**os.environ, "DO_NOT_TRACK": "1", "COLUMNS": "1000"}
-        result = subprocess.run(
-            [sys.executable, "-m", "kedro", *arguments],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=600,
-        )
-        output = result.stdout + result.stderr
-        assert (result.returncode != 0) == fails, output
-        return output
-
-    def versions(self, place: str) -> list[str]:
-        """Versions of a dataset, newest last."""
-        folder = self.folder / place
-        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-
-    def newest(self, place: str) -> Path:
-        """The newest version of a dataset."""
-        version = self.versions(place)[-1]
-        return self.folder / place / version / Path(place).name
-
-    def json(self, place: str) -> Any:
-        return json.loads(self.newest(place).read_text())
+from .project import ERRORS, Project
 
 
 @pytest.fixture(scope="module")
@@ -237,77 +190,6 @@ def test_learning_curve_ends_with_what_full_vae_measures(project: Project) -> No
         assert errors == pytest.approx(metrics["baselines"][name]["test"], rel=1e-6)
     assert project.newest("data/08_reporting/plot_learning_curve.png").exists()
     assert list((project.folder / "data/06_models/_work").iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("kind", "mode", "values"),
-    [
-        ("mlp", "end_to_end", "end_to_end.loss=mae,end_to_end.tune_decoder=false"),
-        # The original's sizes, with both kinds of attention and dropout.
-        ("cnn", "end_to_end", "conditioner.preset=1"),
-        ("vit", "conditioner_only", "conditioner.num_layers=1"),
-    ],
-)
-def test_pictures_are_designs_too(
-    project: Project, tmp_path: Path, kind: str, mode: str, values: str
-) -> None:
-    raw = project.folder / "data/01_raw"
-    pictures = Project(tmp_path)
-    options = (
-        f"simulations={raw / 'simulations.h5'},designs={raw / 'images'},data.image_size=64,"
-        f"conditioner.kind={kind},conditioner.training.num_epochs=2,vae.training.num_epochs=2"
-    )
-    pictures.kedro("run", "--pipelines=full_vae", "--env=smoke", f"--params={options}")
-    of_full_vae = pictures.versions("data/06_models/surrogate")
-    pictures.kedro(
-        "run", f"--pipelines={mode}", "--env=smoke", f"--params={options},{values},plots=off"
-    )
-    assert len(pictures.versions("data/06_models/vae")) == len(of_full_vae) == 1
-    assert pictures.versions("data/06_models/surrogate") > of_full_vae
-    told = load_artifact(TrainedConditioner, pictures.newest("data/06_models/refitted_conditioner"))
-    assert (told.decoder is None) == ("tune_decoder=false" in values)
-    metrics = pictures.json("data/08_reporting/metrics.json")
-    assert metrics["prediction"]["test"].keys() == ERRORS
-    pictures.kedro(
-        "run",
-        "--pipelines=predict",
-        f"--params=new_designs={raw / 'new_images'}",
-    )
-    surrogate = Surrogate.load(pictures.newest("data/06_models/surrogate"))
-    expected = surrogate.predict(raw / "new_images")
-    with h5py.File(pictures.newest("data/07_model_output/predictions.h5")) as file:
-        rounding = 1e-6 * np.abs(expected.fields).max()
-        np.testing.assert_allclose(file["fields"][:], expected.fields, rtol=1e-5, atol=rounding)
-        assert file["design_ids"].asstr()[0] == "new_0000"
-
-
-@pytest.mark.parametrize("reduction", ["pod", "none"])
-def test_static_fields_of_pictures_train_with_the_encoder_s_posterior(
-    tmp_path: Path, reduction: str
-) -> None:
-    rng = np.random.default_rng(0)
-    # Pictures of 16 x 16, and what diffuses from them.
-    levels = np.kron(rng.random((40, 2, 2)), np.ones((8, 8)))
-    fields = gaussian_filter(levels, (0, 2, 2)).reshape(40, 1, 256).astype(np.float32)
-    with h5py.File(tmp_path / "static.h5", "w") as file:
-        file["fields"] = fields
-    (tmp_path / "pictures").mkdir()
-    for i, picture in enumerate(levels):
-        Image.fromarray((255 * picture).astype(np.uint8)).save(tmp_path / f"pictures/{i}.png")
-    static = Project(tmp_path / "project")
-    options = (
-        f"simulations={tmp_path / 'static.h5'},designs={tmp_path / 'pictures'},"
-        f"data.image_size=16,vae.reduction={reduction},plots=off,"
-        "vae.training.num_epochs=40,conditioner.training.num_epochs=150"
-    )
-    static.kedro("run", "--pipelines=full_vae", "--env=smoke", f"--params={options}")
-    surrogate = Surrogate.load(static.newest("data/06_models/surrogate"))
-    assert surrogate.vae.design_posterior is None
-    mean = fields.mean(axis=0)
-    distances = np.linalg.norm(fields - mean, axis=(1, 2)) / np.linalg.norm(fields, axis=(1, 2))
-    metrics = static.json("data/08_reporting/metrics.json")
-    for part in ("reconstruction", "prediction"):
-        assert metrics[part]["test"]["relative_l2_mean"] < 0.5 * distances.mean()
 
 
 @pytest.mark.parametrize(

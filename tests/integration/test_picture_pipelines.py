@@ -1,0 +1,95 @@
+"""Pipelines of pictures, run as a user runs them, in a copy of the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from simulgen_pipeline import Surrogate
+from simulgen_pipeline.data.artifact import load_artifact
+from simulgen_pipeline.models.trained import TrainedConditioner
+
+from .project import ERRORS, Project
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's raw data, pictures among them."""
+    project = Project(tmp_path_factory.mktemp("project"))
+    project.kedro("run", "--pipeline=demo_data", "--env=smoke")
+    return project.folder / "data/01_raw"
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "values"),
+    [
+        ("mlp", "end_to_end", "end_to_end.loss=mae,end_to_end.tune_decoder=false"),
+        # The original's sizes, with both kinds of attention and dropout.
+        ("cnn", "end_to_end", "conditioner.preset=1"),
+        ("vit", "conditioner_only", "conditioner.num_layers=1"),
+    ],
+)
+def test_pictures_are_designs_too(
+    raw: Path, tmp_path: Path, kind: str, mode: str, values: str
+) -> None:
+    pictures = Project(tmp_path)
+    options = (
+        f"simulations={raw / 'simulations.h5'},designs={raw / 'images'},data.image_size=64,"
+        f"conditioner.kind={kind},conditioner.training.num_epochs=2,vae.training.num_epochs=2"
+    )
+    pictures.kedro("run", "--pipelines=full_vae", "--env=smoke", f"--params={options}")
+    of_full_vae = pictures.versions("data/06_models/surrogate")
+    pictures.kedro(
+        "run", f"--pipelines={mode}", "--env=smoke", f"--params={options},{values},plots=off"
+    )
+    assert len(pictures.versions("data/06_models/vae")) == len(of_full_vae) == 1
+    assert pictures.versions("data/06_models/surrogate") > of_full_vae
+    told = load_artifact(TrainedConditioner, pictures.newest("data/06_models/refitted_conditioner"))
+    assert (told.decoder is None) == ("tune_decoder=false" in values)
+    metrics = pictures.json("data/08_reporting/metrics.json")
+    assert metrics["prediction"]["test"].keys() == ERRORS
+    pictures.kedro(
+        "run",
+        "--pipelines=predict",
+        f"--params=new_designs={raw / 'new_images'}",
+    )
+    surrogate = Surrogate.load(pictures.newest("data/06_models/surrogate"))
+    expected = surrogate.predict(raw / "new_images")
+    with h5py.File(pictures.newest("data/07_model_output/predictions.h5")) as file:
+        rounding = 1e-6 * np.abs(expected.fields).max()
+        np.testing.assert_allclose(file["fields"][:], expected.fields, rtol=1e-5, atol=rounding)
+        assert file["design_ids"].asstr()[0] == "new_0000"
+
+
+@pytest.mark.parametrize("reduction", ["pod", "none"])
+def test_static_fields_of_pictures_train_with_the_encoder_s_posterior(
+    tmp_path: Path, reduction: str
+) -> None:
+    rng = np.random.default_rng(0)
+    # Pictures of 16 x 16, and what diffuses from them.
+    levels = np.kron(rng.random((40, 2, 2)), np.ones((8, 8)))
+    fields = gaussian_filter(levels, (0, 2, 2)).reshape(40, 1, 256).astype(np.float32)
+    with h5py.File(tmp_path / "static.h5", "w") as file:
+        file["fields"] = fields
+    (tmp_path / "pictures").mkdir()
+    for i, picture in enumerate(levels):
+        Image.fromarray((255 * picture).astype(np.uint8)).save(tmp_path / f"pictures/{i}.png")
+    static = Project(tmp_path / "project")
+    options = (
+        f"simulations={tmp_path / 'static.h5'},designs={tmp_path / 'pictures'},"
+        f"data.image_size=16,vae.reduction={reduction},plots=off,"
+        "vae.training.num_epochs=40,conditioner.training.num_epochs=150"
+    )
+    static.kedro("run", "--pipelines=full_vae", "--env=smoke", f"--params={options}")
+    surrogate = Surrogate.load(static.newest("data/06_models/surrogate"))
+    assert surrogate.vae.design_posterior is None
+    mean = fields.mean(axis=0)
+    distances = np.linalg.norm(fields - mean, axis=(1, 2)) / np.linalg.norm(fields, axis=(1, 2))
+    metrics = static.json("data/08_reporting/metrics.json")
+    for part in ("reconstruction", "prediction"):
+        assert metrics[part]["test"]["relative_l2_mean"] < 0.5 * distances.mean()
