@@ -272,7 +272,7 @@ def test_predictions_can_be_fed_back_as_simulations(project: Project, tmp_path: 
     assert "Completed node: ingest_designs" in output
 
 
-@pytest.mark.parametrize("pipeline", ["demo_data", "full_vae", "conditioner_only", "predict"])
+@pytest.mark.parametrize("pipeline", ["full_vae", "predict"])
 def test_unknown_names_are_refused_before_any_node_runs(project: Project, pipeline: str) -> None:
     output = project.kedro(
         "run",
