@@ -68,6 +68,21 @@ def _costs(
     return [f"{figure:.3g}" for figure in figures]
 
 
+def sample_table(results: dict[str, Result]) -> str:
+    """Distances to the nearest training design: of simulations drawn from the prior, of real ones.
+
+    A row per data set; means over seeds, of the VAE of `full_vae`.
+    """
+    parts = ("samples", "train", "validation", "test")
+    rows = []
+    for name, result in results.items():
+        runs = [run["metrics"]["generation"] for run in runs_of(result, "full_vae")]
+        if runs:
+            distances = [[run["distance_to_training"][part] for run in runs] for part in parts]
+            rows.append([name, *(f"{sum(of) / len(of):.3g}" for of in distances)])
+    return markdown(["data set", *parts], rows)
+
+
 def targets(results: dict[str, Result]) -> list[str]:
     """What was set out for, met or missed."""
     return [
@@ -93,7 +108,7 @@ def problems(results: dict[str, Result]) -> list[str]:
 
 
 def page(results: dict[str, Result]) -> str:
-    """Both tables, and what went wrong."""
+    """All tables, and what went wrong."""
     sections = [
         "Relative L2 error, mean / worst over the test designs (and seeds). Competitors are fitted "
         "to all designs that are not for test, unless the data set says otherwise.",
@@ -104,6 +119,9 @@ def page(results: dict[str, Result]) -> str:
         "Time and memory: the longest and the largest over seeds. Predictions: "
         "processor time on one thread, after loading; those of the VAE come with their spread.",
         cost_table(results),
+        "Simulations drawn from the VAE's prior: mean relative L2 distance to the nearest training "
+        "design, beside that of real designs (of training designs: to the nearest other one).",
+        sample_table(results),
         *(["\n".join(problems(results))] if problems(results) else []),
     ]
     return "\n\n".join(sections) + "\n"

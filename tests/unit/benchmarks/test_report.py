@@ -30,6 +30,14 @@ def run(mode: str, seed: int = 0, mean: float = 0.04, champion: str = "vae") -> 
             "prediction": parts(mean),
             "baselines": {"pod_rbf": parts(0.3), "pod_gpr": parts(0.05)},
             "champion": champion,
+            "generation": {
+                "distance_to_training": {
+                    "samples": 0.3 + 0.1 * seed,
+                    "train": 0.2,
+                    "validation": 0.4,
+                    "test": 0.5,
+                }
+            },
         },
     }
 
@@ -169,3 +177,12 @@ def test_costs_and_problems_are_listed(result: dict[str, Any]) -> None:
     assert "\n- heat_pulse: full_vae 0.1 in 5 min: met (full_vae, 1.5 min)\n" in page
     assert "- heat_pulse, nearest_design: error: out of memory" in page
     assert "- heat_pulse, inverse: skipped: the project has no such pipeline" in page
+
+
+def test_samples_of_the_prior_stand_beside_real_designs(result: dict[str, Any]) -> None:
+    lines = report.sample_table({"heat_pulse": result, "burgers": result | {"project": []}})
+    assert lines.splitlines() == [
+        "| data set | samples | train | validation | test |",
+        "| --- | --- | --- | --- | --- |",
+        "| heat_pulse | 0.35 | 0.2 | 0.4 | 0.5 |",
+    ]
