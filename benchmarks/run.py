@@ -21,6 +21,8 @@ from typing import Any
 
 import psutil
 
+from simulgen_pipeline.data.whole_files import whole_file
+
 from . import measure
 from .data_sets import DATA_SETS, DataSet, missing_files
 from .outcome import MODES
@@ -147,9 +149,8 @@ def results_in(folder: Path) -> dict[str, dict[str, Any]]:
 
 def write(path: Path, text: str) -> None:
     """A file that is there complete or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def code_revision() -> str | None:

@@ -11,7 +11,6 @@ are then read as (fields - offset) / scale, so that scaled fields need no copy.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import DataError
+from .whole_files import whole_file
 
 Range = tuple[int, int]
 Blocks = Iterable[tuple[NDArray[np.int64], Mapping[str, NDArray[Any]]]]
@@ -238,13 +238,8 @@ def _stored_range(file: h5py.File, name: str) -> Range | None:
 def new_hdf5_file(path: Path) -> Iterator[h5py.File]:
     """An HDF5 file to write, which appears under its name only when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(temporary, "w") as file:
-            yield file
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        yield file
 
 
 def _create(file: h5py.File, name: str, num_designs: int, values: NDArray[Any]) -> None:

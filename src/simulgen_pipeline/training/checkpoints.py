@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from .whole_files import whole_file
+from simulgen_pipeline.data.whole_files import whole_file
+
 from .world import World
 
 logger = logging.getLogger(__name__)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 import traceback
 
 import torch
+
+from simulgen_pipeline.data.whole_files import is_disk_full
 
 # What to do when memory does not suffice.
 MEMORY_REMEDY = (
@@ -27,8 +28,6 @@ TIMEOUT_REMEDY = (
 )
 # How torch, NumPy and operating systems say that memory does not suffice.
 _MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate", "cannot allocate")
-# How safetensors, which has an error of its own, says that a disk is full.
-_DISK_WORDS = ("no space left on device", "disk quota exceeded")
 # How gloo, the store of a process group, and NCCL's watchdog say that they waited in vain.
 _TIMEOUT_WORDS = ("timed out", "timeout")
 
@@ -57,13 +56,6 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     message = str(error).lower()
     return isinstance(error, RuntimeError | OSError) and any(w in message for w in _MEMORY_WORDS)
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether an error is about a disk, or the part of it that a user may fill."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return any(words in str(error).lower() for words in _DISK_WORDS)
 
 
 def is_timeout(error: BaseException) -> bool:

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.split import Split
+from simulgen_pipeline.data.whole_files import whole_file
 from simulgen_pipeline.models.conditioner import ConditionerArchitecture
 from simulgen_pipeline.models.vae import VaeArchitecture
 
 from .config import ConditionerConfig, EndToEndConfig, EngineConfig, RefitConfig, VaeConfig
 from .data import Memory
 from .picture_augmentation import PictureAugmentation
-from .whole_files import whole_file
 
 # To be raised when the code of training gives other results for the same job.
 RECIPE = 9

@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from simulgen_pipeline.data.fields import open_fields
+from simulgen_pipeline.data.whole_files import UNFINISHED
 
 from .device import (
     choose_num_processes,
@@ -36,7 +37,6 @@ from .errors import TrainingError, explain
 from .failures import explain_failure
 from .job import HISTORY_FILE, WEIGHTS_FILE, Arrays, Job, job_key, write_job
 from .machines import Meeting, lead
-from .whole_files import UNFINISHED
 from .worker import ERROR_FILE, LEADER, LOG_MARK, MEMBER
 
 logger = logging.getLogger(__name__)

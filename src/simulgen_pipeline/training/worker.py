@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from simulgen_pipeline.data.fields import open_fields
 from simulgen_pipeline.data.split import Split
+from simulgen_pipeline.data.whole_files import whole_file
 from simulgen_pipeline.models.conditioner import Conditioner
 from simulgen_pipeline.models.design_sampler import DesignExplorer
 from simulgen_pipeline.models.layers import ResidualMlp
@@ -56,7 +57,6 @@ from .objectives import (
 )
 from .picture import View
 from .progress import Progress
-from .whole_files import whole_file
 from .world import World, find_world, joined
 
 logger = logging.getLogger(__name__)

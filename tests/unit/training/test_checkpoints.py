@@ -197,7 +197,7 @@ def test_a_failure_leaves_complete_files_only(
         if moment == "while it is written":
             patch.setattr("simulgen_pipeline.training.checkpoints.torch.save", write_half)
         else:
-            patch.setattr("simulgen_pipeline.training.whole_files.os.replace", fail)
+            patch.setattr("simulgen_pipeline.data.whole_files.os.replace", fail)
         with pytest.raises(OSError, match="No space"):
             checkpoints.save(2, content(2))
     assert names(tmp_path) == ["vae-00000001.pt"]

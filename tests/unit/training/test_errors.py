@@ -10,11 +10,11 @@ import torch
 from safetensors import SafetensorError
 from torch.distributed import DistStoreError
 
+from simulgen_pipeline.data.whole_files import is_disk_full
 from simulgen_pipeline.training.errors import (
     DISK_REMEDY,
     MEMORY_REMEDY,
     explain,
-    is_disk_full,
     is_out_of_memory,
     is_timeout,
 )

@@ -16,6 +16,7 @@ from joblib import Parallel, cpu_count, delayed
 
 from simulgen_pipeline.data.errors import DataError
 from simulgen_pipeline.data.fields import FieldMetadata, write_fields
+from simulgen_pipeline.data.whole_files import whole_file
 
 from . import heat, pictures, study
 from .config import DemoDataConfig
@@ -136,6 +137,5 @@ def _digest(path: Path) -> str:
 
 
 def _replace_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from simulgen_pipeline.data.split import Split
+from simulgen_pipeline.data.whole_files import whole_file
 from simulgen_pipeline.training.launch import FINISHED_FILE, locked
 
 logger = logging.getLogger(__name__)
@@ -69,9 +69,8 @@ def _result(folder: Path, name: str, split: Split, trainer: Trainer) -> Result:
     else:
         own_folder.mkdir(exist_ok=True)  # it may hold an interrupted training, which goes on
         result = trainer(name, split, own_folder)
-        temporary = own_folder / path.name
-        temporary.write_text(json.dumps(result, allow_nan=False), encoding="utf-8")
-        os.replace(temporary, path)
+        with whole_file(path) as temporary:
+            temporary.write_text(json.dumps(result, allow_nan=False), encoding="utf-8")
     shutil.rmtree(own_folder, ignore_errors=True)
     stored: Result = json.loads(path.read_text(encoding="utf-8"))
     return stored

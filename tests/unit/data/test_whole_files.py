@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from simulgen_pipeline.training.whole_files import whole_file
+from simulgen_pipeline.data.whole_files import whole_file
 
 
 def test_a_file_has_its_name_when_it_is_whole(tmp_path: Path) -> None:

@@ -1,17 +1,18 @@
-"""Files of a work folder, which are there whole or not at all."""
+"""Files that are there whole or not at all."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import is_disk_full
-
 # Of a file that is being written; what a killed process leaves has it too.
 UNFINISHED = ".tmp"
+# How safetensors, which has an error of its own, says that a disk is full.
+_DISK_WORDS = ("no space left on device", "disk quota exceeded")
 
 
 @contextmanager
@@ -35,3 +36,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error is about a disk, or the part of it that a user may fill."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return any(words in str(error).lower() for words in _DISK_WORDS)
