@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -137,4 +138,6 @@ def prediction_seconds(surrogate: Surrogate, study: Study) -> dict[str, float]:
             study.picture_files(rows) if study.has_pictures else study.designs[rows]
         )
 
+    # Predictions are repeated, and the command's log has their warnings once already.
+    logging.getLogger("simulgen_pipeline").setLevel(logging.ERROR)
     return measure.prediction_seconds(predict, study.parts["test"])
