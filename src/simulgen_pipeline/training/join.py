@@ -99,7 +99,8 @@ class Member:
         """Take part in a training, which runs in this context, and report how it ends.
 
         Raises:
-            TrainingError: its folder is not seen from this machine.
+            TrainingError: its folder is not seen from this machine, or the run is gone without a
+                word.
         """
         problem = ""
         try:
@@ -117,8 +118,14 @@ class Member:
                 leads=False,
                 check=lambda: self._check(call),
             )
+        except TrainingError as error:
+            problem = str(error)
+            # Processes that miss the leader's may fail before its silence is noticed.
+            with _in_touch(self.rendezvous, f" What was seen here: {error}"):
+                self._store.add(f"beats-{self.number}", 1)
+            raise
         except BaseException as error:
-            problem = str(error) if isinstance(error, TrainingError) else f"stopped: {error!r}"
+            problem = f"stopped: {error!r}"
             raise
         finally:
             with suppress(DistError):
@@ -133,12 +140,13 @@ class Member:
 
 
 @contextmanager
-def _in_touch(rendezvous: str) -> Iterator[None]:
-    """Say in plain words that the store does not answer."""
+def _in_touch(rendezvous: str, seen: str = "") -> Iterator[None]:
+    """Say in plain words that the store does not answer, and what else was seen."""
     try:
         yield
     except DistError as error:
         raise TrainingError(
             f"The run at {rendezvous} has gone without a word: it was killed, or the network "
             f"failed. Start it again, and `kedro join` here; it goes on from the last checkpoint."
+            f"{seen}"
         ) from error

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from simulgen_pipeline.training import join, machines
 from simulgen_pipeline.training.errors import TrainingError
 from simulgen_pipeline.training.job import JOB_FILE
 from simulgen_pipeline.training.join import Member
-from simulgen_pipeline.training.machines import Leader, Meeting
+from simulgen_pipeline.training.machines import Call, Leader, Meeting
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +105,27 @@ def test_members_stop_when_the_leader_fails(
     with pytest.raises(TrainingError, match=r"^not finite"), leader.call(folder, 2, 1):
         raise TrainingError("not finite")
     assert_failed(end, "has failed")
+
+
+def test_a_member_whose_processes_miss_those_of_a_killed_run_blames_the_run(
+    rendezvous: str, folder: Path
+) -> None:
+    host, port = rendezvous.split(":")
+    stores = [TCPStore(host, int(port), None, True, wait_for_workers=False)]
+    member = Member(rendezvous, 5)
+    call = Call(number=1, folder=folder, num_processes=1, members=(member.number,))
+    stores[0].set("call-1", call.model_dump_json())
+    assert member.next_call() == call
+
+    def miss_another(meeting: Meeting) -> None:
+        stores.clear()  # the run is killed, and its store goes with it
+        raise TrainingError("Connection closed by peer")
+
+    with (
+        pytest.raises(TrainingError, match=r"gone without a word.*seen here: Connection closed"),
+        member.answer(call) as meeting,
+    ):
+        miss_another(meeting)
 
 
 def test_a_silent_member_is_taken_for_dead(
