@@ -3,6 +3,7 @@
 Shapes: N designs, T time steps, M nodes (values per time step), d space dimensions.
 """
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ import pandas as pd
 import pytest
 import torch
 from jaxtyping import install_import_hook
+
+# Test files run beside each other, and train on small data: training processes take one core each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Before the modules are imported; they carry no checks outside tests.
 install_import_hook(

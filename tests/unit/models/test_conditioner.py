@@ -123,6 +123,18 @@ def test_members_add_to_a_base_that_stays_as_it_is() -> None:
     assert all(parameter.grad is None for parameter in conditioner.base.parameters())
 
 
+def test_members_start_near_their_base() -> None:
+    designs = torch.randn(50, 2)
+
+    def disagreement(base_filters: tuple[int, ...] | None) -> float:
+        torch.manual_seed(0)
+        conditioner = Conditioner(architecture(base_filters=base_filters), VAE)
+        means = torch.stack([posterior.main.mean for posterior in conditioner(designs)])
+        return means.std(dim=0).mean().item()
+
+    assert 0 < disagreement((8,)) == pytest.approx(0.1 * disagreement(None), rel=1e-4)
+
+
 @pytest.mark.parametrize(
     "values",
     [

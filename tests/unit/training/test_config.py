@@ -188,7 +188,7 @@ def test_auto_epochs_aim_at_a_number_of_steps() -> None:
 def test_many_designs_are_seen_several_times_all_the_same() -> None:
     assert OptimisationConfig(batch_size=1).epochs(10**6) == 40
     # What starts from trained weights needs fewer.
-    assert ConditionerConfig().training.epochs(10**6) == 20
+    assert ConditionerConfig().training.epochs(10**6) == 10
     assert EndToEndConfig().training.epochs(10**6) == 20
 
 

@@ -17,6 +17,7 @@ from simulgen_pipeline.training.device import (
     choose_precision,
     memory_environment,
     network_environment,
+    thread_environment,
 )
 
 CPU = torch.device("cpu")
@@ -52,6 +53,17 @@ def test_gloo_takes_the_interface_with_the_address(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(psutil, "net_if_addrs", lambda: interfaces)
     assert network_environment("10.0.0.1") == {"GLOO_SOCKET_IFNAME": "eth0"}
     assert network_environment("10.0.0.2") == {}  # gloo's own choice
+
+
+@pytest.mark.parametrize(
+    ("num_cores", "num_processes", "num_threads"),
+    [(1, 1, 1), (2, 1, 2), (2, 2, 1), (3, 1, 2), (8, 1, 7), (8, 2, 3), (2, 5, 1)],
+)
+def test_processes_share_all_cores_but_one_of_more_than_two(
+    num_cores: int, num_processes: int, num_threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(num_cores), raising=False)
+    assert thread_environment(num_processes)["OMP_NUM_THREADS"] == str(num_threads)
 
 
 @pytest.mark.skipif(
