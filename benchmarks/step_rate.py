@@ -32,7 +32,7 @@ from simulgen_pipeline.training.data import TrainingData
 from simulgen_pipeline.training.job import Arrays, VaeJob, read_job
 from simulgen_pipeline.training.loop import Trainer
 from simulgen_pipeline.training.progress import Progress
-from simulgen_pipeline.training.worker import build_stages
+from simulgen_pipeline.training.stages import build_stages
 from simulgen_pipeline.training.world import World, find_world, joined
 
 from .training_rate import WORK

@@ -27,6 +27,7 @@ install_import_hook(
         "simulgen_pipeline.models.design_sampler",
         "simulgen_pipeline.models.distributions",
         "simulgen_pipeline.models.latent_prior",
+        "simulgen_pipeline.models.latents",
         "simulgen_pipeline.models.layers",
         "simulgen_pipeline.models.picture_networks",
         "simulgen_pipeline.models.vae",

@@ -15,7 +15,7 @@ from kedro.pipeline import Pipeline
 
 from .datasets.fields import PathDataset
 from .parameters import check_parameters
-from .training.launch import clear_finished
+from .training.work_folders import clear_finished
 from .versions import MANIFEST, Manifest
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .data.errors import DataError
 from .training.errors import TrainingError
-from .training.launch import is_running, remove_training, work_folders
+from .training.work_folders import is_running, remove_training, work_folders
 from .versions import MANIFEST, Stored, read_manifest, readable, run_ids, size_of
 
 # The form of versions that Kedro gives; others were made by hand and stay.

@@ -13,7 +13,7 @@ import pytest
 
 from simulgen_pipeline.training import launch
 from simulgen_pipeline.training.errors import DISK_REMEDY, TIMEOUT_REMEDY, TrainingError
-from simulgen_pipeline.training.launch import is_running
+from simulgen_pipeline.training.work_folders import is_running
 
 from .test_training_machines import workers_in
 from .test_training_processes import equal_weights, train, undisturbed, wait_for

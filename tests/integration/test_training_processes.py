@@ -433,7 +433,7 @@ def test_tensorboard_has_every_term(prepared: Any) -> None:
 def test_finished_work_is_taken_up_and_cleared_only_afterwards(
     prepared: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from simulgen_pipeline.training.launch import clear_finished
+    from simulgen_pipeline.training.work_folders import clear_finished
 
     first, _ = train(prepared, prepared.work)
     with caplog.at_level("INFO"):

@@ -7,7 +7,7 @@ import pytest
 from kedro.io import DataCatalog
 
 from simulgen_pipeline.prune import Plan, carry_out, plan_prune
-from simulgen_pipeline.training.launch import LOCK_FILE, locked
+from simulgen_pipeline.training.work_folders import LOCK_FILE, locked
 from simulgen_pipeline.versions import Manifest, find_stored
 
 KINDS = {

@@ -11,7 +11,8 @@ from filelock import FileLock
 from simulgen_pipeline.data.errors import DataError
 from simulgen_pipeline.prune import TRASH, carry_out, plan_prune, show_plan
 from simulgen_pipeline.training.errors import TrainingError
-from simulgen_pipeline.training.launch import LOCK_FILE, WEIGHTS_FILE
+from simulgen_pipeline.training.launch import WEIGHTS_FILE
+from simulgen_pipeline.training.work_folders import LOCK_FILE
 from simulgen_pipeline.versions import find_stored
 
 

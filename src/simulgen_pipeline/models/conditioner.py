@@ -13,9 +13,9 @@ from jaxtyping import Float, UInt8
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from .latents import Posterior, VaeArchitecture, posterior_from
 from .layers import ResidualMlp
 from .picture_networks import PictureCnn, VisionTransformer
-from .vae import Posterior, VaeArchitecture, posterior_from
 
 Kind = Literal["mlp", "cnn", "vit"]
 

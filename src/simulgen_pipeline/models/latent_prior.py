@@ -17,9 +17,9 @@ from sklearn.covariance import LedoitWolf
 from torch import Tensor
 
 from .design_sampler import designs_as_in_training
+from .latents import Latents, as_latents, posterior_from
 from .layers import ResidualMlp
 from .trained import LatentArrays, StoredLatents, TrainedVae
-from .vae import Latents, as_latents, posterior_from
 
 
 def sample_latents(

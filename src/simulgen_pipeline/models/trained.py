@@ -23,9 +23,10 @@ from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.split import Split
 
 from .conditioner import Conditioner, ConditionerArchitecture
+from .latents import Latents, VaeArchitecture, posterior_from
 from .layers import ResidualMlp
 from .lift import Lift
-from .vae import Decoder, HierarchicalVae, Latents, VaeArchitecture, posterior_from
+from .vae import Decoder, HierarchicalVae
 
 # Designs that pass through a network at a time.
 INFERENCE_BATCH = 64

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from simulgen_pipeline.data.fields import SimulationFields
-from simulgen_pipeline.models.vae import Latents
+from simulgen_pipeline.models.latents import Latents
 
 from .objectives import Batch
 

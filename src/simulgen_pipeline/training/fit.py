@@ -7,13 +7,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import NDArray
-from torch import nn
 
 from simulgen_pipeline.data.design_inputs import DesignInputs
 from simulgen_pipeline.data.design_scalers import AnyDesignScaler
@@ -24,6 +20,7 @@ from simulgen_pipeline.data.pictures import PictureScaler
 from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.conditioner import Conditioner, ConditionerArchitecture
+from simulgen_pipeline.models.latents import VaeArchitecture
 from simulgen_pipeline.models.layers import ResidualMlp
 from simulgen_pipeline.models.trained import (
     CrossFittedConditioners,
@@ -31,20 +28,19 @@ from simulgen_pipeline.models.trained import (
     TrainedConditioner,
     TrainedVae,
 )
-from simulgen_pipeline.models.vae import Decoder, HierarchicalVae, VaeArchitecture
+from simulgen_pipeline.models.vae import Decoder, HierarchicalVae
 
 from .config import (
     ConditionerConfig,
     EndToEndConfig,
     EngineConfig,
-    Loss,
     RefitConfig,
     VaeConfig,
 )
 from .data import Memory
-from .job import Arrays, ConditionerJob, RefitJob, VaeJob, part_of_arrays
+from .job import ConditionerJob, RefitJob, VaeJob, part_of_arrays
+from .job_arrays import channel_spreads, conditioner_arrays, vae_arrays, weights_of
 from .launch import train
-from .picture import shown_nodes
 from .picture_augmentation import PictureAugmentation
 from .unused_options import warn_of_unused_conditioner_options, warn_of_unused_vae_options
 
@@ -54,9 +50,6 @@ from .unused_options import warn_of_unused_conditioner_options, warn_of_unused_v
 DESIGN_FILTERS = (64,)
 # Parts of the validation designs that a refit is trained without, in turn.
 NUM_HELD_OUT_PARTS = 2
-# Norm that a zero field is taken to have, relative to the largest in training, so that norms can
-# divide.
-SMALLEST_NORM = 1e-3
 
 
 def fit_vae(
@@ -106,9 +99,9 @@ def fit_vae(
         log_folder=_run_folder(log_folder, "vae"),
     )
     designs = design_scaler.inputs(design_table, warn=False)
-    arrays = _arrays(channels, designs, split, representation, config.loss)
+    arrays = vae_arrays(channels, designs, split, representation, config.loss)
     if config.posterior == "field" and is_static and representation.basis is not None:
-        arrays["spreads"] = _spreads(channels, split)
+        arrays["spreads"] = channel_spreads(channels, split)
     trained = train(job, arrays, work_folder)
     network = HierarchicalVae(architecture)
     network.load_state_dict(part_of_arrays(trained.weights, "vae"))
@@ -168,9 +161,9 @@ def fit_conditioner(
         log_folder=_run_folder(log_folder, "conditioner"),
     )
     loss = "mse" if end_to_end is None else end_to_end.loss
-    arrays = _conditioner_arrays(channels, designs, latents, vae, architecture, loss)
+    arrays = conditioner_arrays(channels, designs, latents, vae, architecture, loss)
     if vae.design_posterior is not None:
-        arrays |= _weights(vae.design_posterior, "design_posterior")
+        arrays |= weights_of(vae.design_posterior, "design_posterior")
     trained = train(job, arrays, work_folder)
     network = Conditioner(architecture, vae.network.architecture)
     network.load_state_dict(part_of_arrays(trained.weights, "conditioner"))
@@ -228,10 +221,10 @@ def refit_conditioner(
         log_folder=_run_folder(log_folder, "refit"),
     )
     loss = "mse" if end_to_end is None else end_to_end.loss
-    arrays = _conditioner_arrays(channels, designs, latents, vae, architecture, loss)
-    arrays |= _weights(conditioner.network, "conditioner")
+    arrays = conditioner_arrays(channels, designs, latents, vae, architecture, loss)
+    arrays |= weights_of(conditioner.network, "conditioner")
     if conditioner.decoder is not None:
-        arrays |= _weights(conditioner.decoder, "decoder")
+        arrays |= weights_of(conditioner.decoder, "decoder")
     trained = train(job, arrays, work_folder)
 
     def refitted(number: int) -> TrainedConditioner:
@@ -282,59 +275,6 @@ def _conditioner_architecture(
         dropout=config.dropout,
         num_members=config.num_members,
     )
-
-
-def _conditioner_arrays(
-    channels: SimulationFields,
-    designs: DesignInputs,
-    latents: LatentArrays,
-    vae: TrainedVae,
-    architecture: ConditionerArchitecture,
-    loss: Loss,
-) -> Arrays:
-    arrays = _arrays(channels, designs, vae.split, vae.representation, loss)
-    if architecture.kind != "mlp":
-        assert designs.pictures is not None
-        arrays["pictures"] = torch.from_numpy(designs.pictures)
-    arrays["main"], arrays["hierarchical"] = (torch.from_numpy(part) for part in latents)
-    return arrays | _weights(vae.network, "vae")
-
-
-def _weights(network: nn.Module, name: str) -> Arrays:
-    return {f"{name}.{key}": value for key, value in network.state_dict().items()}
-
-
-def _arrays(
-    channels: SimulationFields,
-    designs: DesignInputs,
-    split: Split,
-    representation: FieldRepresentation,
-    loss: Loss,
-) -> Arrays:
-    norms = np.concatenate([representation.norms(block) for _, block in channels.blocks()])
-    largest = norms[list(split.train)].max() or 1.0
-    norms = np.maximum(norms, SMALLEST_NORM * largest)
-    arrays = {"designs": _tensor(designs.features), "norms": _tensor(norms)}
-    basis = representation.basis
-    if loss != "mse" and basis is not None:
-        arrays["lift"] = _tensor(basis.modes_ * basis.coefficient_scale_)
-    nodes, scaler = shown_nodes(representation.num_nodes), representation.scaler
-    arrays["view.scale"] = _tensor(scaler.scale_[nodes])
-    arrays["view.offset"] = _tensor(scaler.offset_[nodes])
-    if basis is not None:
-        arrays["view.lift"] = _tensor(basis.modes_[:, nodes] * basis.coefficient_scale_)
-    return arrays
-
-
-def _spreads(channels: SimulationFields, split: Split) -> torch.Tensor:
-    """Root mean square of each channel over the training designs and times (C,), never zero."""
-    squares = sum(np.square(block).sum(axis=(0, 1)) for _, block in channels.blocks(split.train))
-    spreads = np.sqrt(squares / (len(split.train) * channels.shape[1]))
-    return _tensor(np.maximum(spreads, SMALLEST_NORM * spreads.max()))
-
-
-def _tensor(values: NDArray[Any]) -> torch.Tensor:
-    return torch.from_numpy(values.astype(np.float32))
 
 
 def _run_folder(folder: Path, name: str) -> Path:

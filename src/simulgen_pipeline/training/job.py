@@ -15,7 +15,7 @@ from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.data.whole_files import whole_file
 from simulgen_pipeline.models.conditioner import ConditionerArchitecture
-from simulgen_pipeline.models.vae import VaeArchitecture
+from simulgen_pipeline.models.latents import VaeArchitecture
 
 from .config import ConditionerConfig, EndToEndConfig, EngineConfig, RefitConfig, VaeConfig
 from .data import Memory

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +18,6 @@ from types import FrameType
 
 import pandas as pd
 import psutil
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -37,13 +35,11 @@ from .errors import TrainingError, explain
 from .failures import explain_failure
 from .job import HISTORY_FILE, WEIGHTS_FILE, Arrays, Job, job_key, write_job
 from .machines import Meeting, lead
+from .work_folders import locked
 from .worker import ERROR_FILE, LEADER, LOG_MARK, MEMBER
 
 logger = logging.getLogger(__name__)
 
-LOCK_FILE = ".lock"
-# What trains many models in one folder puts this file there when all of them are done.
-FINISHED_FILE = "finished"
 # Seconds that processes get to end by themselves before they are killed.
 GRACE = 10.0
 # Seconds in which torchrun's agents, which all start at about the same time, find each other.
@@ -101,70 +97,6 @@ def _write(folder: Path, job: Job, arrays: Arrays) -> None:
         write_job(folder, job, arrays)
     except (OSError, SafetensorError) as error:
         raise TrainingError(explain(error)) from error
-
-
-@contextmanager
-def locked(folder: Path, name: str) -> Iterator[None]:
-    """Make a work folder and keep other runs out of it.
-
-    Raises:
-        TrainingError: another run is in it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK_FILE)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise TrainingError(
-            f"Another run is training the same {name} in {folder}. Wait for it or stop it."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def work_folders(work_folder: Path) -> list[Path]:
-    """The folders of all trainings: running, interrupted or finished and not cleared yet."""
-    folders = sorted(lock.parent for lock in work_folder.glob(f"*/{LOCK_FILE}"))
-    return [folder for folder in folders if not folder.is_symlink()]
-
-
-def is_running(folder: Path) -> bool:
-    """Whether a run is in a training's folder."""
-    try:
-        with FileLock(folder / LOCK_FILE, timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
-def remove_training(folder: Path) -> None:
-    """Remove a training's folder; what is left of it, if this is interrupted, is not finished.
-
-    Raises:
-        TrainingError: a run is in it.
-    """
-    with locked(folder, folder.name):
-        for name in (WEIGHTS_FILE, FINISHED_FILE):
-            (folder / name).unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def clear_finished(work_folder: Path) -> None:
-    """Remove the folders of trainings that have ended and whose results are saved elsewhere."""
-    for folder in work_folders(work_folder):
-        if not any((folder / name).exists() for name in (WEIGHTS_FILE, FINISHED_FILE)):
-            logger.info(
-                "%s holds an unfinished training: its command goes on, or remove it with kedro "
-                "prune --keep=K --interrupted",
-                folder,
-            )
-            continue
-        try:
-            remove_training(folder)
-        except (OSError, TrainingError) as error:
-            logger.info("%s stays: %s", folder, error)
 
 
 def _result(folder: Path) -> Trained:

@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from simulgen_pipeline.models.conditioner import Conditioner, ConditionerArchitecture
-from simulgen_pipeline.models.vae import VaeArchitecture, posterior_from
+from simulgen_pipeline.models.latents import VaeArchitecture, posterior_from
 
 VAE = VaeArchitecture(
     num_time_steps=12,

@@ -12,9 +12,10 @@ from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.scaling import DesignScaler, FieldScaler
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.latent_prior import sample_latents
+from simulgen_pipeline.models.latents import VaeArchitecture, posterior_from
 from simulgen_pipeline.models.layers import ResidualMlp
 from simulgen_pipeline.models.trained import LatentArrays, StoredLatents, TrainedVae
-from simulgen_pipeline.models.vae import HierarchicalVae, VaeArchitecture, posterior_from
+from simulgen_pipeline.models.vae import HierarchicalVae
 
 NUM_TRAINING = 18
 ARCHITECTURE = VaeArchitecture(

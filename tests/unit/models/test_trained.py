@@ -13,6 +13,7 @@ from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.scaling import DesignScaler, FieldScaler
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.conditioner import Conditioner, ConditionerArchitecture
+from simulgen_pipeline.models.latents import VaeArchitecture
 from simulgen_pipeline.models.layers import ResidualMlp
 from simulgen_pipeline.models.trained import (
     INFERENCE_BATCH,
@@ -20,7 +21,7 @@ from simulgen_pipeline.models.trained import (
     TrainedConditioner,
     TrainedVae,
 )
-from simulgen_pipeline.models.vae import HierarchicalVae, VaeArchitecture
+from simulgen_pipeline.models.vae import HierarchicalVae
 
 
 @pytest.fixture(params=["pod", "nodes", "spectral"])

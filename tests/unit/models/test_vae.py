@@ -4,20 +4,17 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from simulgen_pipeline.models.distributions import Gaussian
-from simulgen_pipeline.models.vae import (
+from simulgen_pipeline.models.latents import (
     INITIAL_LOG_VARIANCE,
-    Decoder,
-    HierarchicalVae,
     Latents,
-    Posterior,
     VaeArchitecture,
     posterior_from,
 )
+from simulgen_pipeline.models.vae import Decoder, HierarchicalVae
 
 LENGTHS = [1, 2, 7, 50]
 BATCH = 3
@@ -56,34 +53,6 @@ def with_random_priors(decoder: Decoder) -> Decoder:
 
 def normal(gaussian: Gaussian) -> Normal:
     return Normal(gaussian.mean, torch.exp(0.5 * gaussian.log_variance))
-
-
-@pytest.mark.parametrize(
-    ("num_times", "lengths"),
-    [
-        (1, (1, 1, 1)),
-        (2, (2, 2, 2)),
-        (7, (7, 7, 7)),
-        (8, (8, 4, 4)),
-        (15, (15, 8, 4)),
-        (50, (50, 25, 13)),
-    ],
-)
-def test_the_time_axis_halves_from_level_to_level_where_it_is_long_enough(
-    num_times: int, lengths: tuple[int, ...]
-) -> None:
-    assert architecture(num_time_steps=num_times).lengths == lengths
-
-
-def test_numbers_of_latents() -> None:
-    a = architecture(filters=(8, 8, 6, 4), latent_size=32, hierarchical_latent_size=8)
-    assert (a.num_hierarchical, a.num_latents) == (3, 32 + 3 * 8)
-
-
-@pytest.mark.parametrize("filters", [(8,), (), (4, 8), (8, 4, 6), (8, 0)], ids=str)
-def test_filters_that_are_not_widest_first_are_refused(filters: tuple[int, ...]) -> None:
-    with pytest.raises(ValidationError, match="filters"):
-        architecture(filters=filters)
 
 
 @pytest.mark.parametrize("num_times", LENGTHS)
@@ -185,25 +154,6 @@ def test_the_kl_is_that_of_the_latents_themselves_to_their_priors() -> None:
         absolute = Gaussian(prior.sample(relative.mean), prior.log_variance + relative.log_variance)
         expected.append(kl_divergence(normal(absolute), normal(prior)).sum(dim=-1))
     torch.testing.assert_close(posterior.kl(), expected, rtol=1e-4, atol=1e-4)
-
-
-def test_samples_of_a_posterior_scatter_around_its_mean() -> None:
-    posterior = Posterior(
-        Gaussian(torch.tensor([[1.0, 2.0]]), torch.zeros(1, 2)),
-        Gaussian(torch.tensor([[[3.0]]]), torch.tensor([[[2.0]]]).log()),
-    )
-    sample = posterior.sample(Latents(torch.tensor([[0.5, -1.0]]), torch.tensor([[[1.0]]])))
-    torch.testing.assert_close(sample.main, torch.tensor([[1.5, 1.0]]))
-    torch.testing.assert_close(sample.hierarchical, torch.tensor([[[3.0 + 2**0.5]]]))
-    torch.testing.assert_close(posterior.mean().main, torch.tensor([[1.0, 2.0]]))
-    torch.testing.assert_close(posterior.mean().hierarchical, torch.tensor([[[3.0]]]))
-
-
-def test_latents_lie_side_by_side_deepest_level_first() -> None:
-    latents = Latents(torch.tensor([[1.0, 2.0]]), torch.tensor([[[3.0], [4.0], [5.0]]]))
-    assert latents.flat().tolist() == [[1, 2, 3, 4, 5]]
-    assert latents.above(0).tolist() == [[1, 2]]
-    assert latents.above(2).tolist() == [[1, 2, 3, 4]]
 
 
 @pytest.mark.parametrize("num_times", [1, 12])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from simulgen_pipeline.data.fields import SimulationFields, link_fields, open_fields
-from simulgen_pipeline.models.vae import Latents
+from simulgen_pipeline.models.latents import Latents
 from simulgen_pipeline.training.data import (
     AHEAD_BYTES,
     MOST_READERS,

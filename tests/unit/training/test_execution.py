@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from simulgen_pipeline.models.conditioner import Conditioner, ConditionerArchitecture
-from simulgen_pipeline.models.vae import HierarchicalVae, Latents, VaeArchitecture
+from simulgen_pipeline.models.latents import Latents, VaeArchitecture
+from simulgen_pipeline.models.vae import HierarchicalVae
 from simulgen_pipeline.training import execution
 from simulgen_pipeline.training.config import VaeConfig
 from simulgen_pipeline.training.execution import compile_networks, keep_less

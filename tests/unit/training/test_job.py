@@ -18,7 +18,7 @@ from simulgen_pipeline.data.fields import (
 )
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.conditioner import ConditionerArchitecture
-from simulgen_pipeline.models.vae import VaeArchitecture
+from simulgen_pipeline.models.latents import VaeArchitecture
 from simulgen_pipeline.training.config import ConditionerConfig, EngineConfig, VaeConfig
 from simulgen_pipeline.training.job import (
     Arrays,

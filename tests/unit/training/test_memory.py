@@ -25,7 +25,8 @@ import psutil
 import torch
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.split import Split
-from simulgen_pipeline.models.vae import Encoder, HierarchicalVae, VaeArchitecture
+from simulgen_pipeline.models.latents import VaeArchitecture
+from simulgen_pipeline.models.vae import Encoder, HierarchicalVae
 from simulgen_pipeline.training.checkpoints import Checkpoints
 from simulgen_pipeline.training.config import EngineConfig, OptimisationConfig, VaeConfig
 from simulgen_pipeline.training.data import TrainingData

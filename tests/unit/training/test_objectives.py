@@ -13,14 +13,9 @@ from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.scaling import DesignScaler, FieldScaler
 from simulgen_pipeline.models.conditioner import Conditioner, ConditionerArchitecture
 from simulgen_pipeline.models.design_sampler import MARGIN, DesignExplorer
+from simulgen_pipeline.models.latents import Latents, VaeArchitecture, posterior_from
 from simulgen_pipeline.models.layers import ResidualMlp
-from simulgen_pipeline.models.vae import (
-    Encoder,
-    HierarchicalVae,
-    Latents,
-    VaeArchitecture,
-    posterior_from,
-)
+from simulgen_pipeline.models.vae import Encoder, HierarchicalVae
 from simulgen_pipeline.training.config import Loss, VaeConfig
 from simulgen_pipeline.training.field_augmentation import FieldAugmentation
 from simulgen_pipeline.training.losses import reconstruction_loss

@@ -8,8 +8,9 @@ import torch
 
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.conditioner import Conditioner, ConditionerArchitecture
+from simulgen_pipeline.models.latents import VaeArchitecture
 from simulgen_pipeline.models.layers import ResidualMlp
-from simulgen_pipeline.models.vae import HierarchicalVae, VaeArchitecture
+from simulgen_pipeline.models.vae import HierarchicalVae
 from simulgen_pipeline.training.config import (
     ConditionerConfig,
     EndToEndConfig,
@@ -18,7 +19,7 @@ from simulgen_pipeline.training.config import (
 )
 from simulgen_pipeline.training.job import Arrays, ConditionerJob, RefitJob
 from simulgen_pipeline.training.picture_augmentation import PictureAugmentation
-from simulgen_pipeline.training.worker import build_stages
+from simulgen_pipeline.training.stages import build_stages
 
 VAE = VaeArchitecture(
     num_time_steps=8,

@@ -16,7 +16,7 @@ from typing import Any
 
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.data.whole_files import whole_file
-from simulgen_pipeline.training.launch import FINISHED_FILE, locked
+from simulgen_pipeline.training.work_folders import FINISHED_FILE, locked
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.pipelines.studies.members import train_members
 from simulgen_pipeline.pipelines.studies.splits import fold_splits
 from simulgen_pipeline.training.errors import TrainingError
-from simulgen_pipeline.training.launch import clear_finished
+from simulgen_pipeline.training.work_folders import clear_finished
 
 SPLITS = fold_splits(20, 4, SplitConfig())
 

@@ -1,0 +1,84 @@
+"""Folders of trainings: locked while a run is in one, kept while it is needed, then removed."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from .errors import TrainingError
+from .job import WEIGHTS_FILE
+
+logger = logging.getLogger(__name__)
+
+LOCK_FILE = ".lock"
+# What trains many models in one folder puts this file there when all of them are done.
+FINISHED_FILE = "finished"
+
+
+@contextmanager
+def locked(folder: Path, name: str) -> Iterator[None]:
+    """Make a work folder and keep other runs out of it.
+
+    Raises:
+        TrainingError: another run is in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise TrainingError(
+            f"Another run is training the same {name} in {folder}. Wait for it or stop it."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def work_folders(work_folder: Path) -> list[Path]:
+    """The folders of all trainings: running, interrupted or finished and not cleared yet."""
+    folders = sorted(lock.parent for lock in work_folder.glob(f"*/{LOCK_FILE}"))
+    return [folder for folder in folders if not folder.is_symlink()]
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a run is in a training's folder."""
+    try:
+        with FileLock(folder / LOCK_FILE, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def remove_training(folder: Path) -> None:
+    """Remove a training's folder; what is left of it, if this is interrupted, is not finished.
+
+    Raises:
+        TrainingError: a run is in it.
+    """
+    with locked(folder, folder.name):
+        for name in (WEIGHTS_FILE, FINISHED_FILE):
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_finished(work_folder: Path) -> None:
+    """Remove the folders of trainings that have ended and whose results are saved elsewhere."""
+    for folder in work_folders(work_folder):
+        if not any((folder / name).exists() for name in (WEIGHTS_FILE, FINISHED_FILE)):
+            logger.info(
+                "%s holds an unfinished training: its command goes on, or remove it with kedro "
+                "prune --keep=K --interrupted",
+                folder,
+            )
+            continue
+        try:
+            remove_training(folder)
+        except (OSError, TrainingError) as error:
+            logger.info("%s stays: %s", folder, error)
