@@ -25,7 +25,7 @@ from simulgen_pipeline.data.config import DataConfig
 from simulgen_pipeline.data.fields import open_fields
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.pipelines.data_preparation import nodes as preparation
-from simulgen_pipeline.training.config import EngineConfig, VaeConfig
+from simulgen_pipeline.training.config import ConditionerConfig, EngineConfig, VaeConfig
 from simulgen_pipeline.training.fit import fit_vae
 
 from .errors import relative_l2
@@ -80,7 +80,9 @@ def train(order: Order, folder: Path) -> dict[str, Any]:
     data = DataConfig.model_validate({"split": {"file": order.split}})
     preparation.ingest_simulations(order.simulations, data).save(folder / "fields.h5")
     fields = open_fields(folder / "fields.h5")
-    table = preparation.ingest_designs(order.designs, fields, order.simulations)
+    table = preparation.ingest_designs(
+        order.designs, fields, order.simulations, ConditionerConfig()
+    )
     parts = preparation.divide(table, data)
     split = Split.model_validate(parts)
     design_scaler = preparation.fit_design_scaler(table, parts, data)

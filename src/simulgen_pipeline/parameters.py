@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from .data.config import DataConfig
 from .models.baselines import BaselineConfig
@@ -18,6 +25,7 @@ from .training.config import (
     RefitConfig,
     VaeConfig,
 )
+from .training.fit import divides_into_patches
 
 
 class ParametersError(ValueError):
@@ -49,6 +57,16 @@ class Parameters(BaseModel):
     plots: Annotated[Literal["show", "save", "off"], BeforeValidator(_off_is_a_word)]
     demo_data: DemoDataConfig
 
+    @model_validator(mode="after")
+    def _patches_fit(self) -> Parameters:
+        size, patch = self.data.image_size, self.conditioner.patch_size
+        if self.conditioner.kind == "vit" and not divides_into_patches(size, patch):
+            raise ValueError(
+                f"conditioner.patch_size must divide data.image_size into at least 2 x 2 patches, "
+                f"got {patch} and {size}"
+            )
+        return self
+
 
 def check_parameters(parameters: dict[str, Any]) -> Parameters:
     """Validate all parameters of a run, whatever pipeline it is.
@@ -65,6 +83,8 @@ def check_parameters(parameters: dict[str, Any]) -> Parameters:
 
 def _explain(problem: dict[str, Any]) -> str:
     name = ".".join(str(part) for part in problem["loc"])
+    if not name:  # a rule between blocks, whose message has names and values
+        return f"- {problem['msg'].removeprefix('Value error, ')}"
     if problem["type"] == "extra_forbidden":
         known = ", ".join(sorted(_known_beside(problem["loc"])))
         return (

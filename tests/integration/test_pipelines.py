@@ -287,6 +287,14 @@ def test_unknown_names_are_refused_before_any_node_runs(project: Project, pipeli
     assert "Running node" not in output
 
 
+def test_a_conditioner_that_reads_pictures_is_refused_for_parameters_before_anything_is_trained(
+    project: Project,
+) -> None:
+    output = project.kedro("run", "--env=smoke", "--params=conditioner.kind=cnn", fails=True)
+    assert "conditioner.kind=cnn reads pictures, and the designs are parameters" in output
+    assert "Running node: train_vae" not in output
+
+
 def test_params_and_config_together_are_refused(project: Project, tmp_path: Path) -> None:
     config = tmp_path / "run.yml"
     config.write_text("run:\n  params:\n    plots: 'off'\n")
@@ -382,20 +390,26 @@ def test_no_result_depends_on_the_fields_of_a_test_design(project: Project, tmp_
         assert all('"fingerprint"' in line for line, _ in differing), place
 
 
-def test_without_test_designs_and_refit_there_are_results_all_the_same(
-    project: Project, tmp_path: Path
+@pytest.mark.parametrize("refit", [True, False], ids=["refitted", "not refitted"])
+def test_without_test_designs_there_are_results_all_the_same(
+    project: Project, tmp_path: Path, refit: bool
 ) -> None:
     other = Project(tmp_path / "other")
     shutil.copytree(project.folder / "data/01_raw", other.folder / "data/01_raw")
-    other.kedro("run", "--env=smoke", "--params=data.split.test=0,refit.enabled=false")
+    output = other.kedro(
+        "run", "--env=smoke", f"--params=data.split.test=0,refit.enabled={str(refit).lower()}"
+    )
     metrics = other.json("data/08_reporting/metrics.json")
     assert metrics["prediction"].keys() == {"train", "validation"}
-    assert metrics["num_designs_fitted"]["vae"] == metrics["num_designs"]["train"]
+    refitted = refit and "The refit made errors larger" not in output
+    parts = ("train", "validation") if refitted else ("train",)
+    num_known = sum(metrics["num_designs"][part] for part in parts)
+    assert metrics["num_designs_fitted"]["vae"] == num_known
     states = [
         (other.newest(f"data/06_models/{name}") / "state.safetensors").read_bytes()
         for name in ("conditioner", "refitted_conditioner")
     ]
-    assert states[0] == states[1]
+    assert (states[0] == states[1]) == (not refitted)
     for place in ("over_time", "over_mesh", "design_errors", "peaks"):
         assert other.newest(f"data/08_reporting/plot_{place}.png").exists()
     said = other.kedro("summary")

@@ -56,6 +56,8 @@ def test_complete_parameters_are_accepted() -> None:
         ({"vae": {"kl_annealing": {"start": 0.9, "end": 0.1}}}, "got 0.9 and 0.1"),
         ({"data": {"split": {"validation": 0.6, "test": 0.6}}}, "got 0.6 + 0.6"),
         ({"plots": "never"}, "- plots:"),
+        ({"conditioner": {"kind": "vit"}, "data": {"image_size": 100}}, "patches, got 16 and 100"),
+        ({"conditioner": {"kind": "vit"}, "data": {"image_size": 16}}, "patches, got 16 and 16"),
         ({"studies": {"num_fold": 3}}, "- studies.num_fold: there is no such parameter"),
         ({"studies": {"fractions": [1.0, 0.5]}}, "must grow, got [1.0, 0.5]"),
         ({"training": {"num_nodes": 2}}, "num_nodes=2 needs a rendezvous=HOST:PORT"),

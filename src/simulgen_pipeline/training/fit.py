@@ -240,6 +240,24 @@ def refit_conditioner(
     return refitted(num_parts), held_out, trained.history
 
 
+def check_kind(config: ConditionerConfig, has_pictures: bool) -> None:
+    """Refuse a kind of conditioner that the designs are not for.
+
+    Raises:
+        DataError: it reads pictures, and the designs are parameters.
+    """
+    if config.kind in ("cnn", "vit") and not has_pictures:
+        raise DataError(
+            f"conditioner.kind={config.kind} reads pictures, and the designs are parameters. Give "
+            f"a folder of pictures (--params=designs=FOLDER), or use conditioner.kind=mlp."
+        )
+
+
+def divides_into_patches(image_size: int, patch_size: int) -> bool:
+    """Whether a vision transformer can see pictures of this side: in 2 x 2 patches or more."""
+    return image_size % patch_size == 0 and image_size >= 2 * patch_size
+
+
 def _conditioner_architecture(
     designs: DesignInputs, config: ConditionerConfig, vae: TrainedVae
 ) -> ConditionerArchitecture:
@@ -247,13 +265,9 @@ def _conditioner_architecture(
     kind = config.kind
     if kind == "auto":
         kind = "mlp" if pictures is None else "cnn"
-    if kind != "mlp" and pictures is None:
-        raise DataError(
-            f"conditioner.kind={kind} reads pictures, and the designs are parameters. Give a "
-            f"folder of pictures (--params=designs=FOLDER), or use conditioner.kind=mlp."
-        )
+    check_kind(config, has_pictures=pictures is not None)
     num_channels, image_size = (0, 0) if pictures is None else pictures.shape[1:3]
-    if kind == "vit" and (image_size % config.patch_size or image_size < 2 * config.patch_size):
+    if kind == "vit" and not divides_into_patches(image_size, config.patch_size):
         raise DataError(
             f"conditioner.patch_size={config.patch_size} does not divide data.image_size="
             f"{image_size} into at least 2 x 2 patches. Choose another of the two."

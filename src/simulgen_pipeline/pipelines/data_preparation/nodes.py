@@ -13,13 +13,14 @@ from simulgen_pipeline.data.designs import design_fingerprint, match_designs, re
 from simulgen_pipeline.data.errors import DataError
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.ingest import IngestedSimulations, ingest
-from simulgen_pipeline.data.pictures import PictureScaler
+from simulgen_pipeline.data.pictures import PictureScaler, has_pictures
 from simulgen_pipeline.data.reduction import PodBasis
 from simulgen_pipeline.data.representation import ChannelFields, FieldRepresentation
 from simulgen_pipeline.data.scaling import FieldScaler
 from simulgen_pipeline.data.split import Split, split_designs
 from simulgen_pipeline.models.trained import TrainedVae
-from simulgen_pipeline.training.config import VaeConfig
+from simulgen_pipeline.training.config import ConditionerConfig, VaeConfig
+from simulgen_pipeline.training.fit import check_kind
 
 
 def ingest_simulations(simulations: Path, data: DataConfig) -> IngestedSimulations:
@@ -27,12 +28,17 @@ def ingest_simulations(simulations: Path, data: DataConfig) -> IngestedSimulatio
     return ingest(simulations, data)
 
 
-def ingest_designs(designs: Path, fields: SimulationFields, simulations: Path) -> pd.DataFrame:
-    """Read the designs and match them to the simulations."""
+def ingest_designs(
+    designs: Path, fields: SimulationFields, simulations: Path, conditioner: ConditionerConfig
+) -> pd.DataFrame:
+    """Read the designs, match them to the simulations, and see that the conditioner can read them
+    before anything is trained."""
     sources = (str(simulations), str(designs))
-    return match_designs(
+    table = match_designs(
         read_designs(designs), fields.shape[0], fields.metadata.design_ids, sources
     )
+    check_kind(conditioner, has_pictures(table))
+    return table
 
 
 def divide(design_table: pd.DataFrame, data: DataConfig) -> dict[str, Any]:

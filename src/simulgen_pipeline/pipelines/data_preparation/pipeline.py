@@ -21,7 +21,7 @@ def create_ingestion() -> Pipeline:
             ),
             Node(
                 nodes.ingest_designs,
-                ["designs", "fields", "simulations"],
+                ["designs", "fields", "simulations", "params:conditioner"],
                 "design_table",
                 name="ingest_designs",
             ),
