@@ -114,6 +114,7 @@ def test_conditioner_only_trains_no_vae(project: Project) -> None:
     output = project.kedro("run", "--pipelines=conditioner_only", "--env=smoke")
     assert project.versions("data/06_models/vae") == before
     assert "vae decoder: epoch" not in output
+    assert "in POD coefficients): vae.* of this run does nothing" in output
     manifest = project.json("data/08_reporting/run_manifest.json")
     assert manifest["loaded"]["vae"] == before[-1]
     assert "vae" not in manifest["saved"]

@@ -84,6 +84,16 @@ def test_the_same_seed_gives_the_same_bits_and_another_one_does_not(prepared: An
         assert np.isfinite(history[column].iloc[:6]).all()
 
 
+def test_several_threads_give_the_same_bits_each_time(
+    prepared: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    wide = {"filters": (256, 192, 128), "training": {"num_epochs": 3, "batch_size": 8}}
+    first, _ = train(prepared, prepared.work / "a", wide)
+    second, _ = train(prepared, prepared.work / "b", wide)
+    assert equal_weights(first, second)
+
+
 @pytest.mark.parametrize("preset", [1, 2, 3, 4, 5])
 def test_every_preset_trains_as_it_is_but_for_its_length(prepared: Any, preset: int) -> None:
     config = VaeConfig(preset=preset, training={"num_epochs": 2}, encoder_epochs=0.5)  # type: ignore[arg-type]
@@ -333,7 +343,7 @@ def test_training_goes_on_with_the_validation_designs(prepared: Any) -> None:
             before,
             channels,
             *data[1:],
-            config.augmentation,
+            config,
             RefitConfig(training={"num_epochs": 60, "batch_size": 5, "learning_rate": 2e-3}),  # type: ignore[arg-type]
             engine,
             "auto",
@@ -394,7 +404,7 @@ def test_a_refit_in_two_processes_goes_on_from_a_tuned_decoder_with_one_validati
         return refit_conditioner(
             tuned,
             *data,
-            config.augmentation,
+            config,
             RefitConfig(training=training),  # type: ignore[arg-type]
             engine.model_copy(update={"num_processes": num_processes}),
             "auto",

@@ -12,6 +12,7 @@ from .presets import CONDITIONER_PRESETS, VAE_PRESETS, with_preset
 from .rendezvous import split_rendezvous
 
 Loss = Literal["mse", "mae", "smooth_l1", "huber"]
+LatentScaling = Literal["spread", "range"]
 
 
 class _Frozen(BaseModel):
@@ -69,7 +70,7 @@ class OptimisationConfig(_Frozen):
         fewest_auto_epochs: that `num_epochs: auto` makes of its steps.
     """
 
-    fewest_auto_epochs: ClassVar[int] = 40
+    fewest_auto_epochs: ClassVar[int] = 20
 
     num_epochs: Literal["auto"] | int = Field(
         "auto", description="auto: as many as make auto_steps, and at least fewest_auto_epochs"
@@ -211,6 +212,11 @@ class ConditionerConfig(_Frozen):
     latent_weight: float = Field(
         0.1, ge=0, description="weight of the error in latents beside that of the decoded field"
     )
+    latent_scaling: LatentScaling = Field(
+        "spread",
+        description="what an error in a latent counts relative to: its standard deviation over the "
+        "training designs, or range: that to [-0.7, 0.7]",
+    )
     training: ConditionerOptimisation = ConditionerOptimisation()
 
     @model_validator(mode="before")
@@ -229,8 +235,6 @@ class ConditionerConfig(_Frozen):
 
 class EndToEndOptimisation(OptimisationConfig):
     """The same for conditioner and decoder together, which are both trained already."""
-
-    fewest_auto_epochs: ClassVar[int] = 20
 
     auto_steps: int = Field(500, ge=1, description="optimizer steps that auto aims at")
     learning_rate: float = Field(1e-4, gt=0, description="the highest, after warm-up")

@@ -41,7 +41,6 @@ from .data import Memory
 from .job import ConditionerJob, RefitJob, VaeJob, part_of_arrays
 from .job_arrays import channel_spreads, conditioner_arrays, vae_arrays, weights_of
 from .launch import train
-from .picture_augmentation import PictureAugmentation
 from .unused_options import warn_of_unused_conditioner_options, warn_of_unused_vae_options
 
 # Widths of the network that gives the VAE's posterior for a design: small, so that latents are
@@ -180,7 +179,7 @@ def refit_conditioner(
     designs: DesignInputs,
     latents: LatentArrays,
     vae: TrainedVae,
-    augmentation: PictureAugmentation,
+    conditioner_config: ConditionerConfig,
     config: RefitConfig,
     engine: EngineConfig,
     memory: Memory,
@@ -216,7 +215,8 @@ def refit_conditioner(
         engine=engine,
         config=config,
         end_to_end=end_to_end,
-        augmentation=augmentation,
+        augmentation=conditioner_config.augmentation,
+        latent_scaling=conditioner_config.latent_scaling,
         conditioner=architecture,
         log_folder=_run_folder(log_folder, "refit"),
     )

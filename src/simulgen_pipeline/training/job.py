@@ -17,7 +17,14 @@ from simulgen_pipeline.data.whole_files import whole_file
 from simulgen_pipeline.models.conditioner import ConditionerArchitecture
 from simulgen_pipeline.models.latents import VaeArchitecture
 
-from .config import ConditionerConfig, EndToEndConfig, EngineConfig, RefitConfig, VaeConfig
+from .config import (
+    ConditionerConfig,
+    EndToEndConfig,
+    EngineConfig,
+    LatentScaling,
+    RefitConfig,
+    VaeConfig,
+)
 from .data import Memory
 from .picture_augmentation import PictureAugmentation
 
@@ -80,6 +87,7 @@ class RefitJob(_Job):
         None, description="whose loss and frozen decoder a refit keeps"
     )
     augmentation: PictureAugmentation
+    latent_scaling: LatentScaling
     conditioner: ConditionerArchitecture
 
 

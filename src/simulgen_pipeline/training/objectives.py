@@ -210,14 +210,14 @@ class ConditionerObjective(nn.Module):
 
     Every member learns the latents of every design; which member's latents of a design are decoded
     is drawn anew each time, so that an ensemble costs one decoder pass. Latent errors are relative
-    to the latents' spread over the training designs. The decoder is frozen, or learns too.
+    to `latent_scale`. The decoder is frozen, or learns too.
     """
 
     def __init__(
         self,
         conditioner: Conditioner,
         decoder: Decoder,
-        latent_spread: Float[Tensor, " Q"],
+        latent_scale: Float[Tensor, " Q"],
         augmentation: PictureAugmentation,
         fit: FieldFit,
         lift: Float[Tensor, "C M"] | None = None,
@@ -230,8 +230,8 @@ class ConditionerObjective(nn.Module):
         self.decoder = decoder.requires_grad_(fit.tune_decoder)
         # What latents mean is the trained VAE's to say: the priors stay.
         self.decoder.priors.requires_grad_(False)
-        self.latent_spread: Tensor
-        self.register_buffer("latent_spread", latent_spread, persistent=False)
+        self.latent_scale: Tensor
+        self.register_buffer("latent_scale", latent_scale, persistent=False)
         self.lift: Tensor | None
         self.register_buffer("lift", lift, persistent=False)
 
@@ -253,7 +253,7 @@ class ConditionerObjective(nn.Module):
         posteriors = self.conditioner(batch.designs, pictures)
         told = [posterior.mean() for posterior in posteriors]
         deviation = torch.stack([latents.flat() for latents in told]) - true  # (K, B, Q)
-        latent_error = (deviation / self.latent_spread).square().mean(dim=(0, 2))
+        latent_error = (deviation / self.latent_scale).square().mean(dim=(0, 2))
         member = (len(told) * torch.special.ndtr(choice[:, 0])).long().clamp_max(len(told) - 1)
         rows = torch.arange(len(member), device=member.device)
         chosen = Latents(*(torch.stack(parts)[member, rows] for parts in zip(*told, strict=True)))

@@ -26,7 +26,11 @@ VAE_PRESETS: dict[int, dict[str, Any]] = {
         },
     },
     2: {},  # compact: VaeConfig's defaults, for studies of tens to hundreds of designs
-    3: {"filters": [128, 128, 128], "num_blocks": 1},  # quick look, seconds on a laptop
+    3: {  # quick look, seconds on a laptop; with more steps for small studies of static fields
+        "filters": [128, 128, 128],
+        "num_blocks": 1,
+        "training": {"auto_steps": 400},
+    },
     4: {"filters": [384, 256, 192, 128], "num_blocks": 2},  # large studies, rich fields
     5: {"filters": [1024, 512, 256, 128], "num_blocks": 2},  # the original's width, on a GPU
 }
@@ -38,6 +42,7 @@ CONDITIONER_PRESETS: dict[int, dict[str, Any]] = {
         "squeeze_excitation": True,
         "spatial_attention": True,
         "dropout": 0.3,
+        "latent_scaling": "range",
         "training": {
             "num_epochs": 10000,
             "batch_size": 16,

@@ -20,13 +20,15 @@ from simulgen_pipeline.models.latents import Latents
 from simulgen_pipeline.models.layers import ResidualMlp
 from simulgen_pipeline.models.vae import HierarchicalVae
 
-from .config import OptimisationConfig
+from .config import LatentScaling, OptimisationConfig
 from .job import Arrays, ConditionerJob, Job, RefitJob, VaeJob, part_of_arrays
 from .objectives import ConditionerObjective, EncoderObjective, EvidenceObjective, FieldFit
 
 # Latents that vary less over the training designs than this share of what varies most are not
 # resolved any further: static fields of few POD modes leave most latents without a meaning.
 SMALLEST_SPREAD = 0.05
+# Of latents that are scaled to a range, the original's.
+RANGE = (-0.7, 0.7)
 
 
 class Stage(NamedTuple):
@@ -49,13 +51,13 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
         conditioner = Conditioner(job.conditioner, job.architecture)
         if conditioner.base is not None:
             conditioner.base.load_state_dict(part_of_arrays(arrays, "design_posterior"))
-        spread = _latent_spread(vae, arrays, job.split)
+        scale = _latent_scale(vae, arrays, job.split, job.config.latent_scaling)
         alone = FieldFit("mse", True, job.config.latent_weight, tune_decoder=False)
         make = partial(
             ConditionerObjective,
             conditioner,
             vae.decoder,
-            spread,
+            scale,
             job.config.augmentation,
         )
         stages = [Stage(job.name, partial(make, alone), job.config.training, job.split)]
@@ -125,7 +127,7 @@ def _build_refits(
     for number, held_out in enumerate(job.held_out):
         known = tuple(row for row in job.split.train if row not in held_out)
         split = Split(train=known, validation=(), test=())
-        spread = _latent_spread(vae, arrays, split)
+        scale = _latent_scale(vae, arrays, split, job.latent_scaling)
         conditioner = Conditioner(job.conditioner, job.architecture)
         conditioner.load_state_dict(part_of_arrays(arrays, "conditioner"))
         conditioner.requires_grad_(True)  # the base of members, too
@@ -134,7 +136,7 @@ def _build_refits(
         if own_decoder:
             decoder.load_state_dict(own_decoder)
         objective = partial(
-            ConditionerObjective, conditioner, decoder, spread, job.augmentation, fit, lift
+            ConditionerObjective, conditioner, decoder, scale, job.augmentation, fit, lift
         )
         name = f"{job.name} without part {number + 1}" if held_out else job.name
         stages.append(Stage(name, objective, job.config.training, split))
@@ -142,12 +144,18 @@ def _build_refits(
     return modules, stages
 
 
-def _latent_spread(vae: HierarchicalVae, arrays: Arrays, split: Split) -> Tensor:
-    """Standard deviations (Q,) of the training designs' latents relative to their priors."""
+def _latent_scale(
+    vae: HierarchicalVae, arrays: Arrays, split: Split, scaling: LatentScaling
+) -> Tensor:
+    """What errors in the latents relative to their priors are divided by (Q,): these latents'
+    standard deviation over the training designs, or what brings them to `RANGE`."""
     with torch.no_grad():
-        relative = vae.decoder.relative(stored_latents(arrays)).flat()
-    spread = relative[list(split.train)].std(dim=0)
-    return spread.clamp_min(SMALLEST_SPREAD * float(spread.max()) or 1.0)
+        relative = vae.decoder.relative(stored_latents(arrays)).flat()[list(split.train)]
+    if scaling == "spread":
+        scale = relative.std(dim=0)
+    else:
+        scale = (relative.amax(dim=0) - relative.amin(dim=0)) / (RANGE[1] - RANGE[0])
+    return scale.clamp_min(SMALLEST_SPREAD * float(scale.max()) or 1.0)
 
 
 def stored_latents(arrays: Arrays) -> Latents:

@@ -33,11 +33,25 @@ def test_preset_1_has_the_originals_values() -> None:
     assert (config.size, config.reduction) == ("small", "pod")
 
 
+def test_the_conditioners_preset_1_has_the_originals_values() -> None:
+    config = ConditionerConfig(preset=1)
+    assert config.filters == (4, 8, 16, 32, 64)
+    assert config.picture_filters == (32, 64, 128, 256)
+    assert (config.dropout, config.latent_scaling) == (0.3, "range")
+    assert (config.training.num_epochs, config.training.weight_decay) == (10000, 1e-5)
+
+
 def test_preset_2_is_the_default_and_the_fields_own_defaults() -> None:
     assert VaeConfig() == VaeConfig(preset=2)
     assert VAE_PRESETS[2] == {}
     assert VaeConfig().latent_size == 32
     assert VaeConfig().hierarchical_latent_size == 8
+
+
+def test_preset_3_is_a_quarter_as_long_and_narrow() -> None:
+    quick, default = VaeConfig(preset=3), VaeConfig()
+    assert 4 * quick.training.auto_steps == default.training.auto_steps
+    assert max(quick.filters) < max(default.filters)
 
 
 @pytest.mark.parametrize("preset", [1, 2, 3, 4, 5])
@@ -186,7 +200,7 @@ def test_auto_epochs_aim_at_a_number_of_steps() -> None:
 
 
 def test_many_designs_are_seen_several_times_all_the_same() -> None:
-    assert OptimisationConfig(batch_size=1).epochs(10**6) == 40
+    assert OptimisationConfig(batch_size=1).epochs(10**6) == 20
     # What starts from trained weights needs fewer.
     assert ConditionerConfig().training.epochs(10**6) == 10
     assert EndToEndConfig().training.epochs(10**6) == 20

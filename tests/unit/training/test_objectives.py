@@ -571,7 +571,7 @@ def test_a_conditioners_validation_is_the_error_of_the_members_mean_field(
 
 
 def test_a_conditioner_does_not_save_the_spread_as_a_weight(vae: HierarchicalVae) -> None:
-    assert "latent_spread" not in conditioner_objective(vae).state_dict()
+    assert "latent_scale" not in conditioner_objective(vae).state_dict()
 
 
 def test_a_conditioner_overfits_one_batch(vae: HierarchicalVae, known: Batch) -> None:

@@ -1,7 +1,7 @@
 """What each stage of a conditioner's training may change, and by which loss."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -105,6 +105,7 @@ def test_a_refit_keeps_the_loss_of_end_to_end_and_a_frozen_decoder(
         config=RefitConfig(latent_weight=0.5),
         end_to_end=end_to_end,
         augmentation=PictureAugmentation(),
+        latent_scaling="spread",
     )
     _, stages = build_stages(job, arrays)
     assert [stage.split.train for stage in stages] == [(0, 1, 2, 3), (0, 1, 2, 3, 4)]
@@ -114,3 +115,19 @@ def test_a_refit_keeps_the_loss_of_end_to_end_and_a_frozen_decoder(
         assert (objective.lift is None) == (end_to_end is None)
         assert learns(objective.conditioner)
         assert learns(objective.decoder.levels) == fit[-1]
+
+
+@pytest.mark.parametrize("scaling", ["spread", "range"])
+def test_errors_in_latents_count_relative_to_those_of_the_training_designs(
+    arrays: Arrays, scaling: Literal["spread", "range"]
+) -> None:
+    arrays["main"][:4, 0] = torch.tensor([-3.0, -1.0, 1.0, 3.0])
+    arrays["main"][4:, 0] = 100.0  # validation and test designs
+    job = ConditionerJob(
+        **COMMON,
+        split=Split(train=(0, 1, 2, 3), validation=(4,), test=(5,)),
+        config=ConditionerConfig(latent_scaling=scaling),
+    )
+    objective: Any = build_stages(job, arrays)[1][0].objective()
+    expected = {"spread": (20 / 3) ** 0.5, "range": 6 / 1.4}[scaling]
+    assert float(objective.latent_scale[0]) == pytest.approx(expected)

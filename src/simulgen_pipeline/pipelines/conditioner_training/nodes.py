@@ -91,7 +91,7 @@ def refit_conditioner(
         designs,
         latents.values,
         vae,
-        conditioner.augmentation,
+        conditioner,
         refit,
         training,
         data.memory,

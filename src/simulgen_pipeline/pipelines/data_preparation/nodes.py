@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from simulgen_pipeline.data.split import Split, split_designs
 from simulgen_pipeline.models.trained import TrainedVae
 from simulgen_pipeline.training.config import ConditionerConfig, VaeConfig
 from simulgen_pipeline.training.fit import check_kind
+
+logger = logging.getLogger(__name__)
 
 
 def ingest_simulations(simulations: Path, data: DataConfig) -> IngestedSimulations:
@@ -122,6 +125,14 @@ def adopt_preparation(
                 f"or run full_vae."
             )
     representation = vae.representation
+    architecture = vae.network.architecture
+    logger.info(
+        "The VAE is used as it was trained (filters %s, %d latents, %s): vae.* of this run does "
+        "nothing.",
+        ", ".join(map(str, architecture.filters)),
+        architecture.num_latents,
+        "on the nodes" if vae.representation.basis is None else "in POD coefficients",
+    )
     return split.model_dump(mode="json"), representation.scaler, known, representation
 
 
