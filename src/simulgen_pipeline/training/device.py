@@ -5,10 +5,10 @@ CUDA with NCCL is written for but has only been run on CPU with gloo.
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager
 from typing import Literal
 
+import joblib
 import psutil
 import torch
 
@@ -46,8 +46,7 @@ def thread_environment(num_processes: int) -> dict[str, str]:
     cores with the benchmark `unsteady_heat`, two threads trained 138 designs/s alone and 50 beside
     such a process, and one thread 102 and 88.
     """
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    num_cores = num_cores or 1
+    num_cores = joblib.cpu_count()  # heeds affinity and a container's quota
     num_used = num_cores - 1 if num_cores > 2 else num_cores
     num_threads = max(1, num_used // num_processes)
     return {"OMP_NUM_THREADS": str(num_threads), "GOMP_SPINCOUNT": "10000"}

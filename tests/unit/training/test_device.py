@@ -8,6 +8,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import joblib
 import psutil
 import pytest
 import torch
@@ -62,7 +63,7 @@ def test_gloo_takes_the_interface_with_the_address(monkeypatch: pytest.MonkeyPat
 def test_processes_share_all_cores_but_one_of_more_than_two(
     num_cores: int, num_processes: int, num_threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(num_cores), raising=False)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: num_cores)
     assert thread_environment(num_processes)["OMP_NUM_THREADS"] == str(num_threads)
 
 
