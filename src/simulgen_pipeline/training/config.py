@@ -75,7 +75,7 @@ class OptimisationConfig(_Frozen):
     num_epochs: Literal["auto"] | int = Field(
         "auto", description="auto: as many as make auto_steps, and at least fewest_auto_epochs"
     )
-    auto_steps: int = Field(1600, ge=1, description="optimizer steps that auto aims at")
+    auto_steps: int = Field(2000, ge=1, description="optimizer steps that auto aims at")
     batch_size: int = Field(16, ge=1, description="designs per optimizer step, over all processes")
     learning_rate: float = Field(2e-3, gt=0, description="the highest, after warm-up")
     minimum_learning_rate: float = Field(1e-6, ge=0)

@@ -29,7 +29,7 @@ VAE_PRESETS: dict[int, dict[str, Any]] = {
     3: {  # quick look, seconds on a laptop; with more steps for small studies of static fields
         "filters": [128, 128, 128],
         "num_blocks": 1,
-        "training": {"auto_steps": 400},
+        "training": {"auto_steps": 500},
     },
     4: {"filters": [384, 256, 192, 128], "num_blocks": 2},  # large studies, rich fields
     5: {"filters": [1024, 512, 256, 128], "num_blocks": 2},  # the original's width, on a GPU
