@@ -128,7 +128,11 @@ def page(results: dict[str, Result]) -> str:
 
 
 def _revision(result: Result) -> str:
-    return f"{str(result.get('code_revision'))[:7]} ({str(result.get('date'))[:10]})"
+    """The commit, the day, and the number of threads where that was not left to the project."""
+    when = [str(result.get("date"))[:10]]
+    if threads := result.get("machine", {}).get("omp_num_threads"):
+        when.append(f"OMP_NUM_THREADS={threads}")
+    return f"{str(result.get('code_revision'))[:7]} ({', '.join(when)})"
 
 
 def markdown(head: list[str], rows: list[list[str]]) -> str:

@@ -186,3 +186,15 @@ def test_samples_of_the_prior_stand_beside_real_designs(result: dict[str, Any]) 
         "| --- | --- | --- | --- | --- |",
         "| heat_pulse | 0.35 | 0.2 | 0.4 | 0.5 |",
     ]
+
+
+@pytest.mark.parametrize(
+    ("threads", "said"),
+    [(None, "abcdef0 (2026-11-29)"), ("1", "abcdef0 (2026-11-29, OMP_NUM_THREADS=1)")],
+)
+def test_the_page_says_what_was_measured_when_and_on_how_many_threads(
+    result: dict[str, Any], threads: str | None, said: str
+) -> None:
+    result |= {"code_revision": "abcdef0123", "date": "2026-11-29T08:00:00+00:00"}
+    result["machine"] = {"omp_num_threads": threads}
+    assert f"revision: heat_pulse {said}\n" in report.page({"heat_pulse": result})
