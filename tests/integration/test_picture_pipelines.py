@@ -52,7 +52,8 @@ def test_pictures_are_designs_too(pictures: Project) -> None:
         ),
         # The original's sizes, with both kinds of attention and dropout.
         ("end_to_end", "conditioner.kind=cnn,conditioner.preset=1"),
-        ("conditioner_only", "conditioner.kind=vit"),
+        ("end_to_end", "conditioner.kind=vit,end_to_end.loss=smooth_l1"),
+        ("conditioner_only", "conditioner.kind=mlp"),
     ],
 )
 def test_every_conditioner_of_pictures_trains_on_the_vae(
