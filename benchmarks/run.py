@@ -179,7 +179,7 @@ def versions() -> dict[str, str]:
 def machine() -> dict[str, Any]:
     """What the times depend on."""
     return {
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "num_cores": psutil.cpu_count(logical=False),
         "num_threads": psutil.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
