@@ -26,7 +26,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from simulgen_pipeline.data.fields import open_fields
-from simulgen_pipeline.models import layers, vae
+from simulgen_pipeline.models import latents, layers
 from simulgen_pipeline.training.checkpoints import Checkpoints
 from simulgen_pipeline.training.data import TrainingData
 from simulgen_pipeline.training.job import Arrays, VaeJob, read_job
@@ -60,7 +60,7 @@ class DenseConvolution(nn.Module):
 
 # Each takes a choice of the architecture back, which has no parameter.
 LEVERS = {
-    "multi-scale": partial(patch.object, vae, "SHORTEST_HALVED", sys.maxsize),
+    "multi-scale": partial(patch.object, latents, "SHORTEST_HALVED", sys.maxsize),
     "depthwise": partial(patch.object, layers, "DepthwiseConvolution", DenseConvolution),
 }
 

@@ -75,7 +75,7 @@ def test_gradients_that_nobody_asks_for_are_not_counted() -> None:
 @pytest.mark.parametrize("name", list(step_rate.LEVERS))
 def test_levers_are_turned_round_and_back(name: str) -> None:
     def length_and_kernel() -> tuple[int, bool]:
-        architecture = step_rate.vae.VaeArchitecture(
+        architecture = step_rate.latents.VaeArchitecture(
             num_time_steps=32,
             num_channels=4,
             filters=(8, 8),
