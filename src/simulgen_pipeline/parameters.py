@@ -24,8 +24,8 @@ from .training.config import (
     EngineConfig,
     RefitConfig,
     VaeConfig,
+    divides_into_patches,
 )
-from .training.fit import divides_into_patches
 
 
 class ParametersError(ValueError):

@@ -233,6 +233,11 @@ class ConditionerConfig(_Frozen):
         return self
 
 
+def divides_into_patches(image_size: int, patch_size: int) -> bool:
+    """Whether a vision transformer can see pictures of this side: in 2 x 2 patches or more."""
+    return image_size % patch_size == 0 and image_size >= 2 * patch_size
+
+
 class EndToEndOptimisation(OptimisationConfig):
     """The same for conditioner and decoder together, which are both trained already."""
 

@@ -36,6 +36,7 @@ from .config import (
     EngineConfig,
     RefitConfig,
     VaeConfig,
+    divides_into_patches,
 )
 from .data import Memory
 from .job import ConditionerJob, RefitJob, VaeJob, part_of_arrays
@@ -251,11 +252,6 @@ def check_kind(config: ConditionerConfig, has_pictures: bool) -> None:
             f"conditioner.kind={config.kind} reads pictures, and the designs are parameters. Give "
             f"a folder of pictures (--params=designs=FOLDER), or use conditioner.kind=mlp."
         )
-
-
-def divides_into_patches(image_size: int, patch_size: int) -> bool:
-    """Whether a vision transformer can see pictures of this side: in 2 x 2 patches or more."""
-    return image_size % patch_size == 0 and image_size >= 2 * patch_size
 
 
 def _conditioner_architecture(

@@ -20,12 +20,7 @@ from torch import Tensor, nn
 
 from simulgen_pipeline.models.conditioner import Conditioner
 from simulgen_pipeline.models.design_sampler import DesignExplorer
-from simulgen_pipeline.models.latents import (
-    Latents,
-    Posterior,
-    as_latents,
-    posterior_from,
-)
+from simulgen_pipeline.models.latents import Latents, Posterior, as_latents, posterior_from
 from simulgen_pipeline.models.layers import ResidualMlp
 from simulgen_pipeline.models.vae import Decoder, Encoder
 

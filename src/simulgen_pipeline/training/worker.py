@@ -25,15 +25,7 @@ from simulgen_pipeline.data.whole_files import whole_file
 from .checkpoints import Checkpoints
 from .data import TrainingData
 from .errors import TIMEOUT_REMEDY, explain, is_timeout
-from .job import (
-    HISTORY_FILE,
-    WEIGHTS_FILE,
-    Arrays,
-    Job,
-    VaeJob,
-    part_of_arrays,
-    read_job,
-)
+from .job import HISTORY_FILE, WEIGHTS_FILE, Arrays, Job, VaeJob, part_of_arrays, read_job
 from .loop import Trainer
 from .picture import View
 from .progress import Progress

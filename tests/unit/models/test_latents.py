@@ -1,7 +1,5 @@
 """Latents of a VAE: how many there are, and Gaussians of all of them."""
 
-from typing import Any
-
 import pytest
 import torch
 from pydantic import ValidationError
@@ -11,23 +9,11 @@ from simulgen_pipeline.models.latents import (
     INITIAL_LOG_VARIANCE,
     Latents,
     Posterior,
-    VaeArchitecture,
     as_latents,
     posterior_from,
 )
 
-
-def architecture(**values: Any) -> VaeArchitecture:
-    small = {
-        "num_time_steps": 12,
-        "num_channels": 5,
-        "filters": (10, 8, 6),
-        "num_blocks": 1,
-        "latent_size": 4,
-        "hierarchical_latent_size": 2,
-        "spectral_normalisation": False,
-    }
-    return VaeArchitecture.model_validate({**small, **values})
+from .test_vae import architecture
 
 
 @pytest.mark.parametrize(

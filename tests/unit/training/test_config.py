@@ -13,6 +13,7 @@ from simulgen_pipeline.training.config import (
     OptimisationConfig,
     PodConfig,
     VaeConfig,
+    divides_into_patches,
 )
 from simulgen_pipeline.training.presets import VAE_PRESETS
 
@@ -214,3 +215,13 @@ def test_configs_cannot_be_changed(model: type[BaseModel]) -> None:
     config = model()
     with pytest.raises(ValidationError, match="frozen"):
         setattr(config, next(iter(model.model_fields)), None)
+
+
+@pytest.mark.parametrize(
+    ("image_size", "patch_size", "fits"),
+    [(256, 16, True), (32, 16, True), (16, 16, False), (100, 16, False)],
+)
+def test_pictures_are_seen_in_two_by_two_patches_at_least(
+    image_size: int, patch_size: int, fits: bool
+) -> None:
+    assert divides_into_patches(image_size, patch_size) == fits

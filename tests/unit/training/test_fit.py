@@ -6,7 +6,7 @@ import pytest
 
 from simulgen_pipeline.data.errors import DataError
 from simulgen_pipeline.training.config import ConditionerConfig
-from simulgen_pipeline.training.fit import check_kind, divides_into_patches
+from simulgen_pipeline.training.fit import check_kind
 
 
 @pytest.mark.parametrize("kind", ["cnn", "vit"])
@@ -23,13 +23,3 @@ def test_conditioners_that_read_pictures_are_not_for_parameters(
 def test_other_conditioners_are_for_both(kind: Literal["auto", "mlp"]) -> None:
     for has_pictures in (True, False):
         check_kind(ConditionerConfig(kind=kind), has_pictures)
-
-
-@pytest.mark.parametrize(
-    ("image_size", "patch_size", "fits"),
-    [(256, 16, True), (32, 16, True), (16, 16, False), (100, 16, False)],
-)
-def test_pictures_are_seen_in_two_by_two_patches_at_least(
-    image_size: int, patch_size: int, fits: bool
-) -> None:
-    assert divides_into_patches(image_size, patch_size) == fits

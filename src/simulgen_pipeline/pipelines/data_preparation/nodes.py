@@ -131,7 +131,7 @@ def adopt_preparation(
         "nothing.",
         ", ".join(map(str, architecture.filters)),
         architecture.num_latents,
-        "on the nodes" if vae.representation.basis is None else "in POD coefficients",
+        "on the nodes" if representation.basis is None else "in POD coefficients",
     )
     return split.model_dump(mode="json"), representation.scaler, known, representation
 
