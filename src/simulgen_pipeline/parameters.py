@@ -12,6 +12,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from .data.config import DataConfig
 from .models.baselines import BaselineConfig
@@ -77,30 +78,50 @@ def check_parameters(parameters: dict[str, Any]) -> Parameters:
     try:
         return Parameters.model_validate(parameters)
     except ValidationError as error:
-        lines = [_explain(dict(problem)) for problem in error.errors()]
+        problems: dict[str, list[ErrorDetails]] = {}
+        for problem in error.errors():
+            problems.setdefault(_name(problem["loc"]), []).append(problem)
+        lines = [_explain(name, alternatives) for name, alternatives in problems.items()]
         raise ParametersError("Parameters refused:\n" + "\n".join(lines)) from None
 
 
-def _explain(problem: dict[str, Any]) -> str:
-    name = ".".join(str(part) for part in problem["loc"])
+def _name(location: tuple[int | str, ...]) -> str:
+    """A parameter's name, without the alternatives of its type that pydantic names beside it."""
+    names: list[str] = []
+    block: type[BaseModel] | None = Parameters
+    for part in map(str, location):
+        if block is None and not part.isdecimal():
+            continue
+        names.append(part)
+        block = None if block is None else _block(block, part)
+    return ".".join(names)
+
+
+def _block(model: type[BaseModel], name: str) -> type[BaseModel] | None:
+    """The model of a block of parameters; None of a single parameter, and of an unknown one."""
+    field = model.model_fields.get(name)
+    annotation = None if field is None else field.annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return None
+
+
+def _explain(name: str, alternatives: list[ErrorDetails]) -> str:
+    problem = alternatives[0]
+    message = "; or: ".join(each["msg"].removeprefix("Value error, ") for each in alternatives)
     if not name:  # a rule between blocks, whose message has names and values
-        return f"- {problem['msg'].removeprefix('Value error, ')}"
+        return f"- {message}"
     if problem["type"] == "extra_forbidden":
         known = ", ".join(sorted(_known_beside(problem["loc"])))
-        return (
-            f"- {name}: there is no such parameter, expected one of {known}; "
-            f"got {problem['input']!r}"
-        )
-    message = problem["msg"].removeprefix("Value error, ")
+        message = f"there is no such parameter, expected one of {known}"
     return f"- {name}: {message}; got {problem['input']!r}"
 
 
-def _known_beside(location: tuple[Any, ...]) -> list[str]:
+def _known_beside(location: tuple[int | str, ...]) -> list[str]:
     """The names that are allowed where an unknown one was given."""
     model: type[BaseModel] = Parameters
     for part in location[:-1]:
-        annotation = model.model_fields[part].annotation
-        assert isinstance(annotation, type)
-        assert issubclass(annotation, BaseModel)
-        model = annotation
+        block = _block(model, str(part))
+        assert block is not None
+        model = block
     return list(model.model_fields)

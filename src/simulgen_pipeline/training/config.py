@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
@@ -146,8 +146,12 @@ class VaeConfig(_Frozen):
     )
     pod: PodConfig = PodConfig()
     size: Literal["small", "large"] = Field("small", description="large: twice the blocks")
-    filters: tuple[int, ...] = Field((256, 192, 128), min_length=2, description="widest first")
-    num_blocks: int = Field(2, ge=1, description="residual blocks per level")
+    filters: Literal["auto"] | Annotated[tuple[int, ...], Field(min_length=2)] = Field(
+        "auto", description="widest first; auto: narrower for static fields"
+    )
+    num_blocks: Literal["auto"] | PositiveInt = Field(
+        "auto", description="residual blocks per level; auto: fewer for static fields"
+    )
     spectral_normalisation: bool = False
     latent_size: int = Field(32, ge=1)
     hierarchical_latent_size: int = Field(8, ge=1)
@@ -178,6 +182,8 @@ class VaeConfig(_Frozen):
 
     @model_validator(mode="after")
     def _widest_first(self) -> VaeConfig:
+        if self.filters == "auto":
+            return self
         if min(self.filters) < 1 or list(self.filters) != sorted(self.filters, reverse=True):
             raise ValueError(f"filters must be positive, widest first; got {list(self.filters)}")
         return self
