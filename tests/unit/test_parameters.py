@@ -56,7 +56,10 @@ def test_complete_parameters_are_accepted() -> None:
         ({"vae": {"kl_annealing": {"start": 0.9, "end": 0.1}}}, "got 0.9 and 0.1"),
         ({"data": {"split": {"validation": 0.6, "test": 0.6}}}, "got 0.6 + 0.6"),
         ({"plots": "never"}, "- plots:"),
-        ({"vae": {"num_blocks": 0}}, "- vae.num_blocks: Input should be 'auto'; or: "),
+        (
+            {"training": {"num_processes": "x"}},
+            "- training.num_processes: Input should be 'auto'; or: ",
+        ),
         ({"vae": {"filters": [8, "a"]}}, "- vae.filters.1: Input should be a valid integer"),
         ({"conditioner": {"kind": "vit"}, "data": {"image_size": 100}}, "patches, got 16 and 100"),
         ({"conditioner": {"kind": "vit"}, "data": {"image_size": 16}}, "patches, got 16 and 16"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from .field_augmentation import FieldAugmentation
 from .picture_augmentation import PictureAugmentation
-from .presets import CONDITIONER_PRESETS, VAE_PRESETS, with_preset
+from .presets import CONDITIONER_PRESETS, STATIC_VALUES, VAE_PRESETS, merged, with_preset
 from .rendezvous import split_rendezvous
 
 Loss = Literal["mse", "mae", "smooth_l1", "huber"]
@@ -146,12 +146,8 @@ class VaeConfig(_Frozen):
     )
     pod: PodConfig = PodConfig()
     size: Literal["small", "large"] = Field("small", description="large: twice the blocks")
-    filters: Literal["auto"] | Annotated[tuple[int, ...], Field(min_length=2)] = Field(
-        "auto", description="widest first; auto: narrower for static fields"
-    )
-    num_blocks: Literal["auto"] | PositiveInt = Field(
-        "auto", description="residual blocks per level; auto: fewer for static fields"
-    )
+    filters: tuple[int, ...] = Field((256, 192, 128), min_length=2, description="widest first")
+    num_blocks: int = Field(2, ge=1, description="residual blocks per level")
     spectral_normalisation: bool = False
     latent_size: int = Field(32, ge=1)
     hierarchical_latent_size: int = Field(8, ge=1)
@@ -182,11 +178,23 @@ class VaeConfig(_Frozen):
 
     @model_validator(mode="after")
     def _widest_first(self) -> VaeConfig:
-        if self.filters == "auto":
-            return self
         if min(self.filters) < 1 or list(self.filters) != sorted(self.filters, reverse=True):
             raise ValueError(f"filters must be positive, widest first; got {list(self.filters)}")
         return self
+
+    def for_fields(self, *, are_static: bool, have_pictures: bool) -> VaeConfig:
+        """What these values mean for a study: where they are left open, it decides.
+
+        Args:
+            are_static: the fields have one time step.
+            have_pictures: the designs are pictures.
+        """
+        given = self.model_dump(exclude_unset=True)
+        if are_static:
+            given = merged(STATIC_VALUES, given)
+        if self.posterior == "auto":
+            given["posterior"] = "field" if are_static and have_pictures else "design"
+        return VaeConfig.model_validate(given)
 
 
 class ConditionerConfig(_Frozen):

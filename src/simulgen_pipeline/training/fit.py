@@ -48,11 +48,6 @@ from .unused_options import warn_of_unused_conditioner_options, warn_of_unused_v
 # smooth in the design (a validation error of 6.7% on a smaller study of the demo's kind, where
 # 256, 256, 256 got 7.7%).
 DESIGN_FILTERS = (64,)
-# Filters and residual blocks per level of `auto`. A static field is decoded in a single time step,
-# where a larger network is no better or memorises (benchmarks/README.md).
-Sizes = tuple[tuple[int, ...], int]
-TRANSIENT_SIZES: Sizes = ((256, 192, 128), 2)
-STATIC_SIZES: Sizes = ((128, 128, 128), 1)
 # Parts of the validation designs that a refit is trained without, in turn.
 NUM_HELD_OUT_PARTS = 2
 
@@ -77,11 +72,9 @@ def fit_vae(
     Raises:
         TrainingError: a training process failed.
     """
-    architecture = vae_architecture(config, channels.shape)
     has_pictures, is_static = isinstance(design_scaler, PictureScaler), channels.shape[1] == 1
-    if config.posterior == "auto":
-        posterior = "field" if has_pictures and is_static else "design"
-        config = config.model_copy(update={"posterior": posterior})
+    config = config.for_fields(are_static=is_static, have_pictures=has_pictures)
+    architecture = _vae_architecture(config, channels.shape)
     warn_of_unused_vae_options(config)
     job = VaeJob(
         fields=channels.path,
@@ -250,19 +243,13 @@ def check_kind(config: ConditionerConfig, has_pictures: bool) -> None:
         )
 
 
-def vae_architecture(config: VaeConfig, shape: tuple[int, int, int]) -> VaeArchitecture:
-    """The VAE that is trained on channels of a shape (N, T, C)."""
+def _vae_architecture(config: VaeConfig, shape: tuple[int, int, int]) -> VaeArchitecture:
     _, num_time_steps, num_channels = shape
-    filters, num_blocks = STATIC_SIZES if num_time_steps == 1 else TRANSIENT_SIZES
-    if config.filters != "auto":
-        filters = config.filters
-    if config.num_blocks != "auto":
-        num_blocks = config.num_blocks
     return VaeArchitecture(
         num_time_steps=num_time_steps,
         num_channels=num_channels,
-        filters=filters,
-        num_blocks=num_blocks * (2 if config.size == "large" else 1),
+        filters=config.filters,
+        num_blocks=config.num_blocks * (2 if config.size == "large" else 1),
         latent_size=config.latent_size,
         hierarchical_latent_size=config.hierarchical_latent_size,
         spectral_normalisation=config.spectral_normalisation,

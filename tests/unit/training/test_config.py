@@ -15,8 +15,7 @@ from simulgen_pipeline.training.config import (
     VaeConfig,
     divides_into_patches,
 )
-from simulgen_pipeline.training.fit import STATIC_SIZES
-from simulgen_pipeline.training.presets import VAE_PRESETS
+from simulgen_pipeline.training.presets import STATIC_VALUES, VAE_PRESETS
 
 
 def test_preset_1_has_the_originals_values() -> None:
@@ -50,10 +49,53 @@ def test_preset_2_is_the_default_and_the_fields_own_defaults() -> None:
     assert VaeConfig().hierarchical_latent_size == 8
 
 
-def test_preset_3_is_a_quarter_as_long_and_narrow_for_transient_fields_too() -> None:
+def test_preset_3_is_a_quarter_as_long_and_narrow() -> None:
     quick, default = VaeConfig(preset=3), VaeConfig()
     assert 4 * quick.training.auto_steps == default.training.auto_steps
-    assert (quick.filters, quick.num_blocks) == STATIC_SIZES
+    assert max(quick.filters) < max(default.filters)
+
+
+def test_static_fields_have_a_smaller_vae_and_more_steps_unless_these_are_given() -> None:
+    static = VaeConfig().for_fields(are_static=True, have_pictures=False)
+    for name, value in STATIC_VALUES["training"].items():
+        assert getattr(static.training, name) == value
+    assert (static.filters, static.num_blocks) == ((128, 128, 128), 1)
+    assert static.posterior == "design"
+
+    config = VaeConfig.model_validate(
+        {"filters": [256, 192, 128], "training": {"auto_steps": 2000}}
+    )
+    assert config.filters == VaeConfig().filters
+    assert config.training == VaeConfig().training
+    given = config.for_fields(are_static=True, have_pictures=False)
+    assert given.filters == (256, 192, 128)
+    assert given.training == static.training.model_copy(update={"auto_steps": 2000})
+
+    original = VaeConfig(preset=1)
+    static = original.for_fields(are_static=True, have_pictures=True)
+    assert (static.filters, static.num_blocks) == (original.filters, original.num_blocks)
+    assert static.training.epochs(100) == original.training.epochs(100)
+    assert static.training.learning_rate == original.training.learning_rate
+
+
+@pytest.mark.parametrize("have_pictures", [True, False])
+def test_transient_fields_have_the_presets_values(have_pictures: bool) -> None:
+    for preset in (2, 3, 4, 5):
+        config = VaeConfig(preset=preset)
+        expected = config.model_copy(update={"posterior": "design"})
+        assert config.for_fields(are_static=False, have_pictures=have_pictures) == expected
+
+
+@pytest.mark.parametrize(
+    ("have_pictures", "given", "expected"),
+    [(True, "auto", "field"), (False, "auto", "design"), (True, "design", "design")],
+)
+def test_static_fields_of_pictures_are_learned_from_the_field(
+    have_pictures: bool, given: Any, expected: str
+) -> None:
+    config = VaeConfig(posterior=given)
+    resolved = config.for_fields(are_static=True, have_pictures=have_pictures)
+    assert resolved.posterior == expected
 
 
 @pytest.mark.parametrize("preset", [1, 2, 3, 4, 5])
