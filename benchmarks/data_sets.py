@@ -116,11 +116,6 @@ _ALL = (
         shape=(500, 1, 2692),
         designs="designs.csv",
         targets=(Target("vae", mean=0.065, worst=0.35), Target("reconstruction", mean=0.0975)),
-        parameters=(
-            ("vae.preset", "3"),
-            ("vae.training.num_epochs", "250"),
-            ("vae.training.learning_rate", "0.001"),
-        ),
         for_kernels="smooth in its parameters, and few designs for eleven of them",
     ),
     DataSet(

@@ -107,6 +107,12 @@ class OptimisationConfig(_Frozen):
         return max(self.fewest_auto_epochs, num_epochs)
 
 
+class VaeOptimisation(OptimisationConfig):
+    """The same for a VAE."""
+
+    learning_rate: float = Field(1e-3, gt=0, description="the highest, after warm-up")
+
+
 class ConditionerOptimisation(OptimisationConfig):
     """The same for a conditioner, which is small and trained through a decoder that is done."""
 
@@ -169,7 +175,7 @@ class VaeConfig(_Frozen):
     )
     kl_annealing: KlAnnealing = KlAnnealing()
     augmentation: FieldAugmentation = FieldAugmentation()
-    training: OptimisationConfig = OptimisationConfig()
+    training: VaeOptimisation = VaeOptimisation()
 
     @model_validator(mode="before")
     @classmethod

@@ -40,7 +40,7 @@ VAE_PRESETS: dict[int, dict[str, Any]] = {
 STATIC_VALUES: dict[str, Any] = {
     "filters": [128, 128, 128],
     "num_blocks": 1,
-    "training": {"auto_steps": 3500, "learning_rate": 1e-3},
+    "training": {"auto_steps": 3500},
 }
 
 CONDITIONER_PRESETS: dict[int, dict[str, Any]] = {
