@@ -132,12 +132,7 @@ _ALL = (
         shape=(1050, 1, 256),
         designs="images",
         targets=(Target("vae", mean=0.09, worst=0.25), Target("reconstruction", mean=0.135)),
-        parameters=(
-            ("data.image_size", "16"),
-            ("vae.training.num_epochs", "10"),
-            ("conditioner.latent_weight", "1"),
-            ("conditioner.training.num_epochs", "14"),
-        ),
+        parameters=(("data.image_size", "16"),),
     ),
     DataSet(
         name="heat_pulse",

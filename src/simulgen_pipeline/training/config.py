@@ -8,7 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from .field_augmentation import FieldAugmentation
 from .picture_augmentation import PictureAugmentation
-from .presets import CONDITIONER_PRESETS, STATIC_VALUES, VAE_PRESETS, merged, with_preset
+from .presets import (
+    CONDITIONER_PRESETS,
+    LONE_VALUES,
+    STATIC_VALUES,
+    VAE_PRESETS,
+    merged,
+    with_preset,
+)
 from .rendezvous import split_rendezvous
 
 Loss = Literal["mse", "mae", "smooth_l1", "huber"]
@@ -93,6 +100,15 @@ class OptimisationConfig(_Frozen):
     def _positive(self) -> OptimisationConfig:
         if isinstance(self.num_epochs, int) and self.num_epochs < 1:
             raise ValueError(f"num_epochs must be 'auto' or at least 1, got {self.num_epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _anneals(self) -> OptimisationConfig:
+        if self.minimum_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"minimum_learning_rate must not be above learning_rate, got "
+                f"{self.minimum_learning_rate} and {self.learning_rate}"
+            )
         return self
 
     def steps_per_epoch(self, num_designs: int) -> int:
@@ -243,6 +259,18 @@ class ConditionerConfig(_Frozen):
     @classmethod
     def _fill_from_preset(cls, values: Any) -> Any:
         return with_preset(values, CONDITIONER_PRESETS)
+
+    def for_vae(self, *, has_design_posterior: bool) -> ConditionerConfig:
+        """What these values mean beside a VAE: where they are left open, it decides.
+
+        Args:
+            has_design_posterior: the VAE tells latents of a design itself.
+        """
+        if has_design_posterior:
+            return self
+        return ConditionerConfig.model_validate(
+            merged(LONE_VALUES, self.model_dump(exclude_unset=True))
+        )
 
     @model_validator(mode="after")
     def _heads_divide(self) -> ConditionerConfig:

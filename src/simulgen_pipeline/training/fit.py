@@ -136,6 +136,7 @@ def fit_conditioner(
         DataError: the kind of conditioner needs pictures, and the designs are parameters.
         TrainingError: a training process failed.
     """
+    config = config.for_vae(has_design_posterior=vae.design_posterior is not None)
     architecture = _conditioner_architecture(designs, config, vae)
     warn_of_unused_conditioner_options(config.model_copy(update={"kind": architecture.kind}))
     job = ConditionerJob(

@@ -194,9 +194,11 @@ class Trainer:
         with autocast(self.world.device, self.precision):
             terms: Terms = self.wrapped(batch, noise.to(self.world.device), step / num_steps)
         sums = {name: weight * value.float().sum() / num_designs for name, value in terms.items()}
-        row = self._reduce(sums, step)
+        # Summed while gradients are computed, which need not wait for what is only looked at.
+        totals = self.world.start_sum(torch.stack([value.detach() for value in sums.values()]))
         # The wrapper averages gradients over processes; the loss is a mean over the global batch.
         self.scaler.scale(sums["loss"] * self.world.size).backward()
+        row = self._finite(totals(), sums, step)
         self.scaler.unscale_(self.optimizer)
         norm = float(nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip))
         if self.scaler.is_enabled() and not np.isfinite(norm):
@@ -212,10 +214,9 @@ class Trainer:
         size: int = self.objective.noise_size  # type: ignore[assignment]
         return torch.randn(num_designs, size, generator=generator)
 
-    def _reduce(self, sums: dict[str, Tensor], step: int) -> Row:
-        """The terms' means over the global batch, checked to be finite before they are used."""
-        total = self.world.sum(torch.stack([value.detach() for value in sums.values()])).tolist()
-        row = dict(zip(sums, total, strict=True))
+    def _finite(self, totals: Tensor, sums: dict[str, Tensor], step: int) -> Row:
+        """The terms' means over the global batch, checked before the weights follow them."""
+        row = dict(zip(sums, totals.tolist(), strict=True))
         bad = [name for name, value in row.items() if not np.isfinite(value)]
         if bad:
             raise TrainingDivergedError(self._diverged(bad, sums, step))

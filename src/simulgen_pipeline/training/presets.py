@@ -35,14 +35,6 @@ VAE_PRESETS: dict[int, dict[str, Any]] = {
     5: {"filters": [1024, 512, 256, 128], "num_blocks": 2},  # the original's width, on a GPU
 }
 
-# Of the VAE of static fields, where neither the user nor the preset says otherwise: decoded in one
-# time step, these do no better with a wider network, and a step of training costs little.
-STATIC_VALUES: dict[str, Any] = {
-    "filters": [128, 128, 128],
-    "num_blocks": 1,
-    "training": {"auto_steps": 3500},
-}
-
 CONDITIONER_PRESETS: dict[int, dict[str, Any]] = {
     1: {  # the values of the original SimulGen-VAE
         "filters": [4, 8, 16, 32, 64],
@@ -60,6 +52,18 @@ CONDITIONER_PRESETS: dict[int, dict[str, Any]] = {
     },
     2: {},
 }
+
+# What else there is, where neither the user nor the preset says otherwise.
+# The VAE of static fields: decoded in one time step, they do no better with a wider network, and a
+# step of training costs little.
+STATIC_VALUES: dict[str, Any] = {
+    "filters": [128, 128, 128],
+    "num_blocks": 1,
+    "training": {"auto_steps": 3500},
+}
+# The conditioner of a VAE without a posterior given the design: nothing to start from but what the
+# encoder says of the latents.
+LONE_VALUES: dict[str, Any] = {"latent_weight": 1.0, "training": {"auto_steps": 800}}
 
 
 def with_preset(values: Any, presets: dict[int, dict[str, Any]]) -> Any:

@@ -98,6 +98,18 @@ def test_static_fields_of_pictures_are_learned_from_the_field(
     assert resolved.posterior == expected
 
 
+def test_conditioners_without_the_vaes_own_prediction_mind_the_latents_more() -> None:
+    config = ConditionerConfig(dropout=0.1)
+    assert config.for_vae(has_design_posterior=True) is config
+    lone = config.for_vae(has_design_posterior=False)
+    assert (lone.latent_weight, lone.dropout) == (1.0, 0.1)
+    assert lone.training.epochs(160) == 2 * config.training.epochs(160)
+    given = ConditionerConfig.model_validate({"latent_weight": 0.1, "training": {"num_epochs": 3}})
+    lone = given.for_vae(has_design_posterior=False)
+    assert lone.latent_weight == 0.1
+    assert lone.training.num_epochs == 3
+
+
 @pytest.mark.parametrize("preset", [1, 2, 3, 4, 5])
 def test_every_preset_is_valid_and_its_own(preset: int) -> None:
     config = VaeConfig(preset=preset)
@@ -219,6 +231,7 @@ def test_impossible_engines_are_refused_by_name(values: dict[str, Any], named: s
         ({"num_members": 1}, "num_members"),
         ({"latent_weight": -1}, "latent_weight"),
         ({"training": {"num_epochs": 0}}, "got 0"),
+        ({"training": {"learning_rate": 1e-7}}, "got 1e-06 and 1e-07"),
     ],
     ids=str,
 )

@@ -60,6 +60,7 @@ def trainer_of(
         is_main=num_processes == 1,
         wrap=lambda module: module,
         sum=lambda values: values.clone(),
+        start_sum=lambda values: values.clone,
     )
     progress = Progress(folder / "logs")
     progress.begin("valley", 0)
