@@ -86,14 +86,14 @@ def check_parameters(parameters: dict[str, Any]) -> Parameters:
 
 
 def _name(location: tuple[int | str, ...]) -> str:
-    """A parameter's name, without the alternatives of its type that pydantic names beside it."""
+    """A parameter's name, without what pydantic adds to it: alternatives of its type, items."""
     names: list[str] = []
     block: type[BaseModel] | None = Parameters
     for part in map(str, location):
-        if block is None and not part.isdecimal():
-            continue
+        if block is None:
+            break
         names.append(part)
-        block = None if block is None else _block(block, part)
+        block = _block(block, part)
     return ".".join(names)
 
 
@@ -109,12 +109,12 @@ def _block(model: type[BaseModel], name: str) -> type[BaseModel] | None:
 def _explain(name: str, alternatives: list[ErrorDetails]) -> str:
     problem = alternatives[0]
     message = "; or: ".join(each["msg"].removeprefix("Value error, ") for each in alternatives)
-    if not name:  # a rule between blocks, whose message has names and values
-        return f"- {message}"
     if problem["type"] == "extra_forbidden":
         known = ", ".join(sorted(_known_beside(problem["loc"])))
         message = f"there is no such parameter, expected one of {known}"
-    return f"- {name}: {message}; got {problem['input']!r}"
+    if problem["type"] != "value_error":  # a rule of ours, which says what it got
+        message += f"; got {problem['input']!r}"
+    return f"- {name}: {message}" if name else f"- {message}"  # a rule between blocks has no name
 
 
 def _known_beside(location: tuple[int | str, ...]) -> list[str]:

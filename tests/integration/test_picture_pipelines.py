@@ -54,6 +54,7 @@ def test_pictures_are_designs_too(pictures: Project) -> None:
         ("end_to_end", "conditioner.kind=cnn,conditioner.preset=1"),
         ("end_to_end", "conditioner.kind=vit,end_to_end.loss=smooth_l1"),
         ("conditioner_only", "conditioner.kind=mlp"),
+        ("conditioner_only", "conditioner.kind=vit"),
     ],
 )
 def test_every_conditioner_of_pictures_trains_on_the_vae(
@@ -100,3 +101,8 @@ def test_static_fields_of_pictures_train_with_the_encoder_s_posterior(
     metrics = static.json("data/08_reporting/metrics.json")
     for part in ("reconstruction", "prediction"):
         assert metrics[part]["test"]["relative_l2_mean"] < 0.5 * distances.mean()
+    # Members that have nothing to start from, through the decoder.
+    before = metrics["prediction"]["validation"]["relative_l2_mean"]
+    static.kedro("run", "--pipelines=end_to_end", "--env=smoke", f"--params={options}")
+    metrics = static.json("data/08_reporting/metrics.json")
+    assert metrics["prediction"]["validation"]["relative_l2_mean"] < 1.1 * before

@@ -27,6 +27,7 @@ from simulgen_pipeline.data.fields import (
 )
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.trained import CrossFittedConditioners, TrainedConditioner
+from simulgen_pipeline.training import fit
 from simulgen_pipeline.training.config import (
     ConditionerConfig,
     EndToEndConfig,
@@ -94,11 +95,26 @@ def test_several_threads_give_the_same_bits_each_time(
     assert equal_weights(first, second)
 
 
-@pytest.mark.parametrize("preset", [1, 2, 3, 4, 5])
-def test_every_preset_trains_as_it_is_but_for_its_length(prepared: Any, preset: int) -> None:
+def first_time(prepared: Any) -> SimulationFields:
+    """The channels of a static study: those of the first time alone."""
+    path = prepared.work.parent / "static.h5"
+    rows = np.arange(len(prepared.table))
+    channels = prepared.channels.read(rows)[:, :1]
+    write_fields(path, len(rows), [(rows, {"fields": channels})], FieldMetadata())
+    return open_fields(path)
+
+
+@pytest.mark.parametrize(
+    ("preset", "is_static"),
+    [(1, False), (2, False), (2, True), (3, False), (4, False), (5, False)],
+)
+def test_every_preset_trains_as_it_is_but_for_its_length(
+    prepared: Any, preset: int, is_static: bool
+) -> None:
     config = VaeConfig(preset=preset, training={"num_epochs": 2}, encoder_epochs=0.5)  # type: ignore[arg-type]
+    channels = first_time(prepared) if is_static else prepared.channels
     vae, history = fit_vae(
-        prepared.channels,
+        channels,
         prepared.table,
         prepared.split,
         prepared.representation,
@@ -109,10 +125,12 @@ def test_every_preset_trains_as_it_is_but_for_its_length(prepared: Any, preset: 
         prepared.work,
         prepared.logs,
     )
-    assert vae.network.architecture.filters == config.filters
+    expected = config.for_fields(are_static=is_static, have_pictures=False)
+    assert vae.network.architecture.filters == expected.filters
+    assert vae.network.architecture.num_blocks == expected.num_blocks
     assert np.isfinite(history[["loss", "gradient_norm"]]).all(axis=None)
-    decoded = vae.decode(vae.encode(prepared.channels.read([0, 1])))
-    assert decoded.shape == (2, *prepared.channels.shape[1:])
+    decoded = vae.decode(vae.encode(channels.read([0, 1])))
+    assert decoded.shape == (2, *channels.shape[1:])
     assert np.isfinite(decoded).all()
 
 
@@ -296,6 +314,35 @@ def test_lazy_and_preloaded_data_give_the_same_bits(prepared: Any) -> None:
         )
         results.append(vae)
     assert equal_weights(*results)
+
+
+@pytest.mark.parametrize("posterior", ["design", "field"])
+def test_jobs_say_what_auto_is(
+    prepared: Any, posterior: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vae, _ = train(prepared, prepared.work / "vae", {"posterior": posterior})
+    latents = vae.encode(prepared.channels.read(range(24)))
+    jobs = []
+
+    def refuse(job: Any, *_: Any) -> None:
+        jobs.append(job)
+        raise TrainingError("not now")
+
+    monkeypatch.setattr(fit, "train", refuse)
+    arguments: Any = (EngineConfig(), "auto", prepared.work, prepared.logs)
+    known: Any = (prepared.table, prepared.split, prepared.representation, prepared.design_scaler)
+    for channels in (prepared.channels, first_time(prepared)):
+        with pytest.raises(TrainingError, match="not now"):
+            fit_vae(channels, *known, VaeConfig(), *arguments)
+    with pytest.raises(TrainingError, match="not now"):
+        fit_conditioner(
+            prepared.channels, prepared.designs, latents, vae, ConditionerConfig(), *arguments
+        )
+    transient, static, conditioner = (job.config for job in jobs)
+    assert transient == VaeConfig().for_fields(are_static=False, have_pictures=False)
+    assert static == VaeConfig().for_fields(are_static=True, have_pictures=False)
+    has_one = posterior == "design"
+    assert conditioner == ConditionerConfig().for_vae(has_design_posterior=has_one)
 
 
 @pytest.mark.parametrize("posterior", ["design", "field"])

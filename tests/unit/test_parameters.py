@@ -56,11 +56,6 @@ def test_complete_parameters_are_accepted() -> None:
         ({"vae": {"kl_annealing": {"start": 0.9, "end": 0.1}}}, "got 0.9 and 0.1"),
         ({"data": {"split": {"validation": 0.6, "test": 0.6}}}, "got 0.6 + 0.6"),
         ({"plots": "never"}, "- plots:"),
-        (
-            {"training": {"num_processes": "x"}},
-            "- training.num_processes: Input should be 'auto'; or: ",
-        ),
-        ({"vae": {"filters": [8, "a"]}}, "- vae.filters.1: Input should be a valid integer"),
         ({"conditioner": {"kind": "vit"}, "data": {"image_size": 100}}, "patches, got 16 and 100"),
         ({"conditioner": {"kind": "vit"}, "data": {"image_size": 16}}, "patches, got 16 and 16"),
         ({"studies": {"num_fold": 3}}, "- studies.num_fold: there is no such parameter"),
@@ -74,6 +69,34 @@ def test_what_is_wrong_is_named_with_what_was_expected(
     with pytest.raises(ParametersError) as error:
         check_parameters(COMPLETE | changed)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (
+            {"training": {"num_processes": "x"}},
+            "- training.num_processes: Input should be 'auto'; or: Input should be a valid integer,"
+            " unable to parse string as an integer; got 'x'",
+        ),
+        (
+            {"conditioner": {"filters": [8, 0]}},
+            "- conditioner.filters: Input should be greater than 0; got 0",
+        ),
+        (
+            {"vae": {"training": {"minimum_learning_rate": 1}}},
+            "- vae.training: minimum_learning_rate must not be above learning_rate, got 1.0 and "
+            "0.001",
+        ),
+    ],
+    ids=str,
+)
+def test_a_problem_is_told_in_one_line_under_the_parameters_name(
+    changed: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ParametersError) as error:
+        check_parameters(COMPLETE | changed)
+    assert str(error.value) == f"Parameters refused:\n{told}"
 
 
 def test_every_problem_is_told_at_once() -> None:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from .field_augmentation import FieldAugmentation
 from .picture_augmentation import PictureAugmentation
 from .presets import (
+    BASED_VALUES,
     CONDITIONER_PRESETS,
     LONE_VALUES,
     STATIC_VALUES,
+    TRANSIENT_VALUES,
     VAE_PRESETS,
-    merged,
+    settled,
     with_preset,
 )
 from .rendezvous import split_rendezvous
@@ -74,15 +83,19 @@ class OptimisationConfig(_Frozen):
     """AdamW with warm-up and cosine annealing, optionally with warm restarts.
 
     Attributes:
+        usual_steps: what `auto_steps: auto` is, unless the study or the VAE says otherwise.
         fewest_auto_epochs: that `num_epochs: auto` makes of its steps.
     """
 
+    usual_steps: ClassVar[int] = 2000
     fewest_auto_epochs: ClassVar[int] = 20
 
     num_epochs: Literal["auto"] | int = Field(
         "auto", description="auto: as many as make auto_steps, and at least fewest_auto_epochs"
     )
-    auto_steps: int = Field(2000, ge=1, description="optimizer steps that auto aims at")
+    auto_steps: Literal["auto"] | PositiveInt = Field(
+        "auto", description="optimizer steps that num_epochs: auto aims at"
+    )
     batch_size: int = Field(16, ge=1, description="designs per optimizer step, over all processes")
     learning_rate: float = Field(2e-3, gt=0, description="the highest, after warm-up")
     minimum_learning_rate: float = Field(1e-6, ge=0)
@@ -119,7 +132,8 @@ class OptimisationConfig(_Frozen):
         """The number of epochs for some training designs."""
         if self.num_epochs != "auto":
             return self.num_epochs
-        num_epochs = round(self.auto_steps / self.steps_per_epoch(num_designs))
+        num_steps = self.usual_steps if self.auto_steps == "auto" else self.auto_steps
+        num_epochs = round(num_steps / self.steps_per_epoch(num_designs))
         return max(self.fewest_auto_epochs, num_epochs)
 
 
@@ -132,9 +146,8 @@ class VaeOptimisation(OptimisationConfig):
 class ConditionerOptimisation(OptimisationConfig):
     """The same for a conditioner, which is small and trained through a decoder that is done."""
 
+    usual_steps: ClassVar[int] = 400
     fewest_auto_epochs: ClassVar[int] = 10
-
-    auto_steps: int = Field(400, ge=1, description="optimizer steps that auto aims at")
 
 
 class KlAnnealing(_Frozen):
@@ -168,8 +181,12 @@ class VaeConfig(_Frozen):
     )
     pod: PodConfig = PodConfig()
     size: Literal["small", "large"] = Field("small", description="large: twice the blocks")
-    filters: tuple[int, ...] = Field((256, 192, 128), min_length=2, description="widest first")
-    num_blocks: int = Field(2, ge=1, description="residual blocks per level")
+    filters: Literal["auto"] | Annotated[tuple[int, ...], Field(min_length=2)] = Field(
+        "auto", description="widest first; auto: wider for transient fields than for static ones"
+    )
+    num_blocks: Literal["auto"] | PositiveInt = Field(
+        "auto", description="residual blocks per level; auto: two for transient fields, or one"
+    )
     spectral_normalisation: bool = False
     latent_size: int = Field(32, ge=1)
     hierarchical_latent_size: int = Field(8, ge=1)
@@ -200,23 +217,22 @@ class VaeConfig(_Frozen):
 
     @model_validator(mode="after")
     def _widest_first(self) -> VaeConfig:
+        if self.filters == "auto":
+            return self
         if min(self.filters) < 1 or list(self.filters) != sorted(self.filters, reverse=True):
             raise ValueError(f"filters must be positive, widest first; got {list(self.filters)}")
         return self
 
     def for_fields(self, *, are_static: bool, have_pictures: bool) -> VaeConfig:
-        """What these values mean for a study: where they are left open, it decides.
+        """What these values mean for a study: it decides what is `auto`.
 
         Args:
             are_static: the fields have one time step.
             have_pictures: the designs are pictures.
         """
-        given = self.model_dump(exclude_unset=True)
-        if are_static:
-            given = merged(STATIC_VALUES, given)
-        if self.posterior == "auto":
-            given["posterior"] = "field" if are_static and have_pictures else "design"
-        return VaeConfig.model_validate(given)
+        usual = dict(STATIC_VALUES if are_static else TRANSIENT_VALUES)
+        usual["posterior"] = "field" if are_static and have_pictures else "design"
+        return VaeConfig.model_validate(settled(self.model_dump(), usual))
 
 
 class ConditionerConfig(_Frozen):
@@ -245,8 +261,10 @@ class ConditionerConfig(_Frozen):
     num_members: int = Field(
         5, ge=2, description="networks of the ensemble, whose disagreement is the spread"
     )
-    latent_weight: float = Field(
-        0.1, ge=0, description="weight of the error in latents beside that of the decoded field"
+    latent_weight: Literal["auto"] | NonNegativeFloat = Field(
+        "auto",
+        description="weight of the error in latents beside that of the decoded field; auto: more "
+        "where the VAE has no posterior given the design",
     )
     latent_scaling: LatentScaling = Field(
         "spread",
@@ -261,16 +279,13 @@ class ConditionerConfig(_Frozen):
         return with_preset(values, CONDITIONER_PRESETS)
 
     def for_vae(self, *, has_design_posterior: bool) -> ConditionerConfig:
-        """What these values mean beside a VAE: where they are left open, it decides.
+        """What these values mean beside a VAE: it decides what is `auto`.
 
         Args:
             has_design_posterior: the VAE tells latents of a design itself.
         """
-        if has_design_posterior:
-            return self
-        return ConditionerConfig.model_validate(
-            merged(LONE_VALUES, self.model_dump(exclude_unset=True))
-        )
+        usual = BASED_VALUES if has_design_posterior else LONE_VALUES
+        return ConditionerConfig.model_validate(settled(self.model_dump(), usual))
 
     @model_validator(mode="after")
     def _heads_divide(self) -> ConditionerConfig:
@@ -289,7 +304,8 @@ def divides_into_patches(image_size: int, patch_size: int) -> bool:
 class EndToEndOptimisation(OptimisationConfig):
     """The same for conditioner and decoder together, which are both trained already."""
 
-    auto_steps: int = Field(500, ge=1, description="optimizer steps that auto aims at")
+    usual_steps: ClassVar[int] = 500
+
     learning_rate: float = Field(1e-4, gt=0, description="the highest, after warm-up")
 
 
@@ -308,9 +324,9 @@ class EndToEndConfig(_Frozen):
 class RefitOptimisation(OptimisationConfig):
     """The same for a refit, which starts from what is trained and goes on for a while."""
 
+    usual_steps: ClassVar[int] = 300
     fewest_auto_epochs: ClassVar[int] = 10
 
-    auto_steps: int = Field(300, ge=1, description="optimizer steps that auto aims at")
     learning_rate: float = Field(5e-4, gt=0, description="the highest, after warm-up")
 
 

@@ -5,6 +5,7 @@ Shapes: N designs, T time steps, C channels, P parameters.
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from pathlib import Path
 
@@ -44,6 +45,8 @@ from .job_arrays import channel_spreads, conditioner_arrays, vae_arrays, weights
 from .launch import train
 from .unused_options import warn_of_unused_conditioner_options, warn_of_unused_vae_options
 
+logger = logging.getLogger(__name__)
+
 # Widths of the network that gives the VAE's posterior for a design: small, so that latents are
 # smooth in the design (a validation error of 6.7% on a smaller study of the demo's kind, where
 # 256, 256, 256 got 7.7%).
@@ -76,6 +79,14 @@ def fit_vae(
     config = config.for_fields(are_static=is_static, have_pictures=has_pictures)
     architecture = _vae_architecture(config, channels.shape)
     warn_of_unused_vae_options(config)
+    logger.info(
+        "VAE of %s fields: filters %s, %d blocks per level, posterior given the %s, %d epochs",
+        "static" if is_static else "transient",
+        ", ".join(map(str, architecture.filters)),
+        architecture.num_blocks,
+        config.posterior,
+        config.training.epochs(len(split.train)),
+    )
     job = VaeJob(
         fields=channels.path,
         memory=memory,
@@ -139,6 +150,13 @@ def fit_conditioner(
     config = config.for_vae(has_design_posterior=vae.design_posterior is not None)
     architecture = _conditioner_architecture(designs, config, vae)
     warn_of_unused_conditioner_options(config.model_copy(update={"kind": architecture.kind}))
+    logger.info(
+        "Conditioner: %s, %d members, latents weigh %s, %d epochs",
+        architecture.kind,
+        architecture.num_members,
+        config.latent_weight,
+        config.training.epochs(len(vae.split.train)),
+    )
     job = ConditionerJob(
         fields=channels.path,
         memory=memory,

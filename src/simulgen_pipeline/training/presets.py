@@ -26,7 +26,7 @@ VAE_PRESETS: dict[int, dict[str, Any]] = {
         },
     },
     2: {},  # compact: VaeConfig's defaults, for studies of tens to hundreds of designs
-    3: {  # quick look, seconds on a laptop; with more steps for small studies of static fields
+    3: {  # quick look, seconds on a laptop
         "filters": [128, 128, 128],
         "num_blocks": 1,
         "training": {"auto_steps": 500},
@@ -53,16 +53,17 @@ CONDITIONER_PRESETS: dict[int, dict[str, Any]] = {
     2: {},
 }
 
-# What else there is, where neither the user nor the preset says otherwise.
-# The VAE of static fields: decoded in one time step, they do no better with a wider network, and a
-# step of training costs little.
+# What `auto` is. Static fields are decoded in one time step: they do no better with a wider VAE,
+# and a step of training costs little.
+TRANSIENT_VALUES: dict[str, Any] = {"filters": [256, 192, 128], "num_blocks": 2}
 STATIC_VALUES: dict[str, Any] = {
     "filters": [128, 128, 128],
     "num_blocks": 1,
     "training": {"auto_steps": 3500},
 }
-# The conditioner of a VAE without a posterior given the design: nothing to start from but what the
-# encoder says of the latents.
+# Of a conditioner on a VAE with a posterior given the design, which its members add to, and without
+# one: then there is nothing to start from but what the encoder says of the latents.
+BASED_VALUES: dict[str, Any] = {"latent_weight": 0.1}
 LONE_VALUES: dict[str, Any] = {"latent_weight": 1.0, "training": {"auto_steps": 800}}
 
 
@@ -71,13 +72,23 @@ def with_preset(values: Any, presets: dict[int, dict[str, Any]]) -> Any:
     preset = values.get("preset", 2) if isinstance(values, dict) else None
     if not isinstance(preset, int) or preset not in presets:
         return values  # the fields' own validation says what is wrong
-    return merged(presets[preset], values)
+    return _merged(presets[preset], values)
 
 
-def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Values over others, block by block."""
-    result = dict(base)
-    for name, value in over.items():
-        both = isinstance(value, dict) and isinstance(result.get(name), dict)
-        result[name] = merged(result[name], value) if both else value
+def settled(values: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    """Values with what is usual in place of each `auto` that it is known of."""
+    result = dict(values)
+    for name, value in usual.items():
+        if isinstance(value, dict):
+            result[name] = settled(values[name], value)
+        elif values[name] == "auto":
+            result[name] = value
     return result
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(name), dict)
+        merged[name] = _merged(merged[name], value) if both else value
+    return merged

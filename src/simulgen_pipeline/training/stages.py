@@ -52,7 +52,9 @@ def build_stages(job: Job, arrays: Arrays) -> tuple[dict[str, nn.Module], list[S
         if conditioner.base is not None:
             conditioner.base.load_state_dict(part_of_arrays(arrays, "design_posterior"))
         scale = _latent_scale(vae, arrays, job.split, job.config.latent_scaling)
-        alone = FieldFit("mse", True, job.config.latent_weight, tune_decoder=False)
+        weight = job.config.latent_weight
+        assert weight != "auto", "decided before the job is made"
+        alone = FieldFit("mse", True, weight, tune_decoder=False)
         make = partial(
             ConditionerObjective,
             conditioner,

@@ -68,7 +68,7 @@ def test_the_base_of_the_members_learns_end_to_end_only(arrays: Arrays) -> None:
     job = ConditionerJob(
         **COMMON,
         split=Split(train=(0, 1, 2, 3), validation=(4,), test=(5,)),
-        config=ConditionerConfig(),
+        config=ConditionerConfig(latent_weight=0.1),
         end_to_end=EndToEndConfig(),
     )
     _, (alone, together) = build_stages(job, arrays)
@@ -126,7 +126,7 @@ def test_errors_in_latents_count_relative_to_those_of_the_training_designs(
     job = ConditionerJob(
         **COMMON,
         split=Split(train=(0, 1, 2, 3), validation=(4,), test=(5,)),
-        config=ConditionerConfig(latent_scaling=scaling),
+        config=ConditionerConfig(latent_weight=0.1, latent_scaling=scaling),
     )
     objective: Any = build_stages(job, arrays)[1][0].objective()
     expected = {"spread": (20 / 3) ** 0.5, "range": 6 / 1.4}[scaling]
