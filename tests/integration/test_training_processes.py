@@ -125,7 +125,7 @@ def test_every_preset_trains_as_it_is_but_for_its_length(
         prepared.work,
         prepared.logs,
     )
-    expected = config.for_fields(are_static=is_static, have_pictures=False)
+    expected = config.for_fields(num_time_steps=1 if is_static else 50, have_pictures=False)
     assert vae.network.architecture.filters == expected.filters
     assert vae.network.architecture.num_blocks == expected.num_blocks
     assert np.isfinite(history[["loss", "gradient_norm"]]).all(axis=None)
@@ -339,8 +339,8 @@ def test_jobs_say_what_auto_is(
             prepared.channels, prepared.designs, latents, vae, ConditionerConfig(), *arguments
         )
     transient, static, conditioner = (job.config for job in jobs)
-    assert transient == VaeConfig().for_fields(are_static=False, have_pictures=False)
-    assert static == VaeConfig().for_fields(are_static=True, have_pictures=False)
+    assert transient == VaeConfig().for_fields(num_time_steps=50, have_pictures=False)
+    assert static == VaeConfig().for_fields(num_time_steps=1, have_pictures=False)
     has_one = posterior == "design"
     assert conditioner == ConditionerConfig().for_vae(has_design_posterior=has_one)
 

@@ -16,7 +16,7 @@ from .distributions import Gaussian, gaussian_from, kl_to_standard_normal
 
 # Networks that say where a latent is start almost certain of it: a spread of 2%.
 INITIAL_LOG_VARIANCE = -8.0
-# Shortest time axis that is halved.
+# Shortest axis of patches that is halved.
 SHORTEST_HALVED = 8
 
 
@@ -29,6 +29,7 @@ class VaeArchitecture(BaseModel):
     num_channels: int = Field(ge=1, description="field channels: POD modes, or nodes")
     filters: tuple[int, ...] = Field(min_length=2, description="encoder widths, widest first")
     num_blocks: int = Field(ge=1, description="residual blocks per level")
+    time_patch: int = Field(1, ge=1, description="time steps that are one step of level 0")
     latent_size: int = Field(ge=1, description="size of the main latent")
     hierarchical_latent_size: int = Field(ge=1, description="size of the latent of each level")
     spectral_normalisation: bool = Field(description="of the residual blocks' 1 x 1 convolutions")
@@ -41,8 +42,8 @@ class VaeArchitecture(BaseModel):
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """Time steps of each level, level 0 first."""
-        lengths = [self.num_time_steps]
+        """Steps of each level, level 0 first: patches of times, halved where they are many."""
+        lengths = [-(-self.num_time_steps // self.time_patch)]
         for _ in self.filters[1:]:
             last = lengths[-1]
             lengths.append((last + 1) // 2 if last >= SHORTEST_HALVED else last)

@@ -3,11 +3,12 @@
 Shapes: B batch, T time steps, C field channels (POD modes, or nodes), L levels, Z main latent,
 H latent of a level.
 
-Level 0 has the whole time axis and the widest filters; each further level is narrower, and halves
-the time axis where it is long enough. The encoder goes from level 0 to level L - 1, whose features
-give the posterior of all latents: a main one, and one of size H for each of the L - 1 levels above,
-relative to a learned prior given all latents before it. The decoder goes back from level L - 1 to
-level 0 and sees the latents and nothing else.
+Level 0 has the whole time axis, some time steps at a time where there are many (patches, as vision
+transformers take pictures apart, Dosovitskiy et al. 2021), and the widest filters; each further
+level is narrower, and halves the axis where it is long enough. The encoder goes from level 0 to
+level L - 1, whose features give the posterior of all latents: a main one, and one of size H for
+each of the L - 1 levels above, relative to a learned prior given all latents before it. The decoder
+goes back from level L - 1 to level 0 and sees the latents and nothing else.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Encoder(nn.Module):
     def __init__(self, architecture: VaeArchitecture) -> None:
         super().__init__()
         a = self.architecture = architecture
-        self.project = nn.Linear(a.num_channels, a.filters[0])
+        self.project = nn.Linear(a.time_patch * a.num_channels, a.filters[0])
         self.down = nn.ModuleList(
             Downsample(a.filters[i], a.filters[i + 1], a.lengths[i + 1] < a.lengths[i])
             for i in range(a.num_hierarchical)
@@ -60,13 +61,22 @@ class Encoder(nn.Module):
         self.register_buffer("modes", _no_modes(a))
 
     def forward(self, field: Float[Tensor, "B T C"]) -> Posterior:
-        h = self.levels[0](self.project(field))
+        h = self.levels[0](self.project(self._patches(field)))
         for down, level in zip(self.down, self.levels[1:], strict=True):
             h = level(down(h))
         posterior = posterior_from(self.head(h.flatten(1)), self.architecture)
         if self.modes is None:
             return posterior
         return posterior.shifted(_exact_product(field[:, 0], self.modes.T))
+
+    def _patches(self, field: Float[Tensor, "B T C"]) -> Float[Tensor, "B U D"]:
+        """Time steps side by side in patches; the last one repeats the last time step."""
+        a = self.architecture
+        if a.time_patch == 1:
+            return field
+        missing = a.lengths[0] * a.time_patch - a.num_time_steps
+        padded = torch.cat([field, field[:, -1:].expand(-1, missing, -1)], dim=1)
+        return padded.reshape(len(field), a.lengths[0], -1)
 
 
 class Decoder(nn.Module):
@@ -98,7 +108,7 @@ class Decoder(nn.Module):
             _prior(num, a.hierarchical_latent_size) for num in num_above[:-1]
         )
         self.norm = nn.LayerNorm(filters[-1])
-        self.out = nn.Linear(filters[-1], a.num_channels)
+        self.out = nn.Linear(filters[-1], a.time_patch * a.num_channels)
         self.modes: Tensor | None
         self.register_buffer("modes", _no_modes(a))
 
@@ -132,6 +142,8 @@ class Decoder(nn.Module):
             for block in blocks:  # type: ignore[attr-defined]
                 h = block(h, steering)
         y: Tensor = self.out(self.norm(h))
+        a = self.architecture
+        y = y.reshape(len(y), -1, a.num_channels)[:, : a.num_time_steps]
         if self.modes is not None:
             y = y + _exact_product(latents.flat(), self.modes).unsqueeze(1)
         return y

@@ -18,6 +18,7 @@ from .picture_augmentation import PictureAugmentation
 from .presets import (
     BASED_VALUES,
     CONDITIONER_PRESETS,
+    FEWEST_PATCHES,
     LONE_VALUES,
     STATIC_VALUES,
     TRANSIENT_VALUES,
@@ -187,6 +188,9 @@ class VaeConfig(_Frozen):
     num_blocks: Literal["auto"] | PositiveInt = Field(
         "auto", description="residual blocks per level; auto: two for transient fields, or one"
     )
+    time_patch: Literal["auto"] | PositiveInt = Field(
+        "auto", description="time steps that are one step of the VAE; auto: more of long series"
+    )
     spectral_normalisation: bool = False
     latent_size: int = Field(32, ge=1)
     hierarchical_latent_size: int = Field(8, ge=1)
@@ -223,14 +227,16 @@ class VaeConfig(_Frozen):
             raise ValueError(f"filters must be positive, widest first; got {list(self.filters)}")
         return self
 
-    def for_fields(self, *, are_static: bool, have_pictures: bool) -> VaeConfig:
+    def for_fields(self, *, num_time_steps: int, have_pictures: bool) -> VaeConfig:
         """What these values mean for a study: it decides what is `auto`.
 
         Args:
-            are_static: the fields have one time step.
+            num_time_steps: T; static fields have one.
             have_pictures: the designs are pictures.
         """
+        are_static = num_time_steps == 1
         usual = dict(STATIC_VALUES if are_static else TRANSIENT_VALUES)
+        usual["time_patch"] = max(1, num_time_steps // FEWEST_PATCHES)
         usual["posterior"] = "field" if are_static and have_pictures else "design"
         return VaeConfig.model_validate(settled(self.model_dump(), usual))
 

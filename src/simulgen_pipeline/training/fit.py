@@ -76,7 +76,7 @@ def fit_vae(
         TrainingError: a training process failed.
     """
     has_pictures, is_static = isinstance(design_scaler, PictureScaler), channels.shape[1] == 1
-    config = config.for_fields(are_static=is_static, have_pictures=has_pictures)
+    config = config.for_fields(num_time_steps=channels.shape[1], have_pictures=has_pictures)
     architecture = _vae_architecture(config, channels.shape)
     warn_of_unused_vae_options(config)
     logger.info(
@@ -269,6 +269,7 @@ def _vae_architecture(config: VaeConfig, shape: tuple[int, int, int]) -> VaeArch
         num_channels=num_channels,
         filters=config.filters,
         num_blocks=config.num_blocks * (2 if config.size == "large" else 1),
+        time_patch=config.time_patch,
         latent_size=config.latent_size,
         hierarchical_latent_size=config.hierarchical_latent_size,
         spectral_normalisation=config.spectral_normalisation,

@@ -8,6 +8,7 @@ VAE_PRESETS: dict[int, dict[str, Any]] = {
     1: {  # the values of the original SimulGen-VAE
         "filters": [1024, 512, 256, 128],
         "num_blocks": 1,
+        "time_patch": 1,
         "posterior": "field",
         "relative_loss": False,
         "reconstruction_weight": 1e6,
@@ -61,6 +62,8 @@ STATIC_VALUES: dict[str, Any] = {
     "num_blocks": 1,
     "training": {"auto_steps": 3500},
 }
+# A time axis that is longer is taken apart into patches, of which there are at least as many.
+FEWEST_PATCHES = 50
 # Of a conditioner on a VAE with a posterior given the design, which its members add to, and without
 # one: then there is nothing to start from but what the encoder says of the latents.
 BASED_VALUES: dict[str, Any] = {"latent_weight": 0.1}

@@ -55,10 +55,12 @@ def normal(gaussian: Gaussian) -> Normal:
     return Normal(gaussian.mean, torch.exp(0.5 * gaussian.log_variance))
 
 
-@pytest.mark.parametrize("num_times", LENGTHS)
+@pytest.mark.parametrize(
+    ("num_times", "patch"), [(1, 1), (2, 1), (7, 1), (7, 3), (7, 9), (50, 1), (50, 4), (51, 3)]
+)
 @pytest.mark.parametrize("filters", [(8, 6), (10, 8, 6), (8, 8, 8, 8)], ids=str)
-def test_shapes(num_times: int, filters: tuple[int, ...]) -> None:
-    a = architecture(num_time_steps=num_times, filters=filters)
+def test_shapes(num_times: int, patch: int, filters: tuple[int, ...]) -> None:
+    a = architecture(num_time_steps=num_times, time_patch=patch, filters=filters)
     vae = HierarchicalVae(a)
     posterior = vae.encoder(random_fields(a))
     for gaussian, shape in (
@@ -76,12 +78,12 @@ def test_shapes(num_times: int, filters: tuple[int, ...]) -> None:
     assert all(term.shape == (BATCH,) for term in kl)
 
 
-@pytest.mark.parametrize("num_times", LENGTHS)
+@pytest.mark.parametrize(("num_times", "patch"), [(1, 1), (2, 1), (7, 1), (50, 1), (50, 4)])
 @pytest.mark.parametrize("spectral", [False, True], ids=["plain", "spectral"])
 def test_gradient_reaches_every_parameter_of_encoder_decoder_and_priors(
-    num_times: int, spectral: bool
+    num_times: int, patch: int, spectral: bool
 ) -> None:
-    a = architecture(num_time_steps=num_times, spectral_normalisation=spectral)
+    a = architecture(num_time_steps=num_times, time_patch=patch, spectral_normalisation=spectral)
     vae = HierarchicalVae(a)
     with_random_priors(vae.decoder)  # as built, their last layer is zero and passes nothing on
     posterior = vae.encoder(random_fields(a))
@@ -94,6 +96,24 @@ def test_gradient_reaches_every_parameter_of_encoder_decoder_and_priors(
         if parameter.grad is None or not parameter.grad.any()
     ]
     assert idle == []
+
+
+def test_a_patch_is_times_that_follow_each_other() -> None:
+    a = architecture(num_time_steps=7, time_patch=3)
+    assert a.lengths[0] == 3
+    vae = HierarchicalVae(a)
+    field = random_fields(a)
+    features: list[torch.Tensor] = []
+    vae.encoder.project.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+    vae.encoder(field)
+    times = features[0].reshape(BATCH, 9, 5)  # the last time is repeated to fill the last patch
+    torch.testing.assert_close(times, field[:, [0, 1, 2, 3, 4, 5, 6, 6, 6]])
+
+    # Of what level 0 says last only the first time is there to be decoded.
+    said = torch.arange(BATCH * 3 * 15, dtype=torch.float32).reshape(BATCH, 3, 15)
+    vae.decoder.out.register_forward_hook(lambda *_: said)
+    decoded = vae.decoder(random_latents(a))
+    torch.testing.assert_close(decoded, said.reshape(BATCH, 9, 5)[:, :7])
 
 
 def test_priors_start_as_standard_normal_and_can_leave_it() -> None:

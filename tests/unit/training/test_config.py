@@ -56,18 +56,18 @@ def test_preset_3_is_a_quarter_as_long_and_narrow() -> None:
 
 
 def test_static_fields_have_a_smaller_vae_and_more_steps_unless_these_are_given() -> None:
-    static = VaeConfig().for_fields(are_static=True, have_pictures=False)
+    static = VaeConfig().for_fields(num_time_steps=1, have_pictures=False)
     assert (static.filters, static.num_blocks) == ((128, 128, 128), 1)
     assert (static.posterior, static.training.auto_steps) == ("design", 3500)
     assert static.training.epochs(160) == 350
 
     given = VaeConfig.model_validate({"filters": [64, 32], "training": {"auto_steps": 2000}})
-    static = given.for_fields(are_static=True, have_pictures=False)
+    static = given.for_fields(num_time_steps=1, have_pictures=False)
     assert (static.filters, static.num_blocks) == ((64, 32), 1)
     assert static.training == given.training
 
     original = VaeConfig(preset=1)
-    static = original.for_fields(are_static=True, have_pictures=True)
+    static = original.for_fields(num_time_steps=1, have_pictures=True)
     assert (static.filters, static.num_blocks) == (original.filters, original.num_blocks)
     assert static.training.epochs(100) == original.training.epochs(100)
 
@@ -77,8 +77,11 @@ def test_what_is_written_down_means_the_same_when_it_is_read(preset: int) -> Non
     vae, conditioner = VaeConfig(preset=preset), ConditionerConfig()
     written = VaeConfig.model_validate_json(vae.model_dump_json())
     for is_static in (True, False):
-        expected = vae.for_fields(are_static=is_static, have_pictures=False)
-        assert written.for_fields(are_static=is_static, have_pictures=False) == expected
+        expected = vae.for_fields(num_time_steps=1 if is_static else 50, have_pictures=False)
+        assert (
+            written.for_fields(num_time_steps=1 if is_static else 50, have_pictures=False)
+            == expected
+        )
     written_conditioner = ConditionerConfig.model_validate_json(conditioner.model_dump_json())
     for has_one in (True, False):
         expected_conditioner = conditioner.for_vae(has_design_posterior=has_one)
@@ -87,13 +90,28 @@ def test_what_is_written_down_means_the_same_when_it_is_read(preset: int) -> Non
 
 @pytest.mark.parametrize("have_pictures", [True, False])
 def test_transient_fields_have_the_wider_vae_or_the_presets(have_pictures: bool) -> None:
-    config = VaeConfig().for_fields(are_static=False, have_pictures=have_pictures)
+    config = VaeConfig().for_fields(num_time_steps=50, have_pictures=have_pictures)
     assert (config.filters, config.num_blocks) == ((256, 192, 128), 2)
     assert config.training.epochs(160) == 200
     for preset in (3, 4, 5):
         config = VaeConfig(preset=preset)
-        expected = config.model_copy(update={"posterior": "design"})
-        assert config.for_fields(are_static=False, have_pictures=have_pictures) == expected
+        expected = config.model_copy(update={"posterior": "design", "time_patch": 1})
+        assert config.for_fields(num_time_steps=50, have_pictures=have_pictures) == expected
+
+
+@pytest.mark.parametrize(
+    ("num_time_steps", "patch"), [(1, 1), (50, 1), (99, 1), (100, 2), (201, 4), (1000, 20)]
+)
+def test_long_series_are_taken_apart_into_fifty_patches_or_more(
+    num_time_steps: int, patch: int
+) -> None:
+    def patch_of(config: VaeConfig) -> object:
+        config = config.for_fields(num_time_steps=num_time_steps, have_pictures=False)
+        return config.time_patch
+
+    assert patch_of(VaeConfig()) == patch
+    assert patch_of(VaeConfig(time_patch=5)) == 5
+    assert patch_of(VaeConfig(preset=1)) == 1  # the original has none
 
 
 @pytest.mark.parametrize(
@@ -104,7 +122,7 @@ def test_static_fields_of_pictures_are_learned_from_the_field(
     have_pictures: bool, given: Any, expected: str
 ) -> None:
     config = VaeConfig(posterior=given)
-    resolved = config.for_fields(are_static=True, have_pictures=have_pictures)
+    resolved = config.for_fields(num_time_steps=1, have_pictures=have_pictures)
     assert resolved.posterior == expected
 
 
