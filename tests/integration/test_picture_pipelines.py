@@ -91,7 +91,7 @@ def test_static_fields_of_pictures_train_with_the_encoder_s_posterior(
     options = (
         f"simulations={tmp_path / 'static.h5'},designs={tmp_path / 'pictures'},"
         f"data.image_size=16,vae.reduction={reduction},plots=off,"
-        "vae.training.num_epochs=40,conditioner.training.num_epochs=150"
+        "vae.training.num_epochs=80,conditioner.training.num_epochs=150"
     )
     static.kedro("run", "--pipelines=full_vae", "--env=smoke", f"--params={options}")
     surrogate = Surrogate.load(static.newest("data/06_models/surrogate"))
