@@ -84,9 +84,8 @@ def test_what_is_wrong_is_named_with_what_was_expected(
             "- conditioner.filters: Input should be greater than 0; got 0",
         ),
         (
-            {"vae": {"training": {"minimum_learning_rate": 1}}},
-            "- vae.training: minimum_learning_rate must not be above learning_rate, got 1.0 and "
-            "0.001",
+            {"vae": {"kl_annealing": {"start": 0.9, "end": 0.1}}},
+            "- vae.kl_annealing: start must not be after end, got 0.9 and 0.1",
         ),
     ],
     ids=str,

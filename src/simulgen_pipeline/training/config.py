@@ -116,15 +116,6 @@ class OptimisationConfig(_Frozen):
             raise ValueError(f"num_epochs must be 'auto' or at least 1, got {self.num_epochs}")
         return self
 
-    @model_validator(mode="after")
-    def _anneals(self) -> OptimisationConfig:
-        if self.minimum_learning_rate > self.learning_rate:
-            raise ValueError(
-                f"minimum_learning_rate must not be above learning_rate, got "
-                f"{self.minimum_learning_rate} and {self.learning_rate}"
-            )
-        return self
-
     def steps_per_epoch(self, num_designs: int) -> int:
         """Full batches of an epoch; which designs are left over is drawn anew each epoch."""
         return max(1, num_designs // self.batch_size)
