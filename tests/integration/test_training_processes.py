@@ -125,7 +125,7 @@ def test_every_preset_trains_as_it_is_but_for_its_length(
         prepared.work,
         prepared.logs,
     )
-    expected = config.for_fields(num_time_steps=1 if is_static else 50, have_pictures=False)
+    expected = config.for_fields(num_time_steps=channels.shape[1], have_pictures=False)
     assert vae.network.architecture.filters == expected.filters
     assert vae.network.architecture.num_blocks == expected.num_blocks
     assert np.isfinite(history[["loss", "gradient_norm"]]).all(axis=None)
