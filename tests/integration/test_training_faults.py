@@ -15,8 +15,8 @@ from simulgen_pipeline.training import launch
 from simulgen_pipeline.training.errors import DISK_REMEDY, TIMEOUT_REMEDY, TrainingError
 from simulgen_pipeline.training.work_folders import is_running
 
+from .small_training import equal_weights, train, undisturbed, wait_for
 from .test_training_machines import workers_in
-from .test_training_processes import equal_weights, train, undisturbed, wait_for
 
 # A worker to which something happens before one of the first stage's epochs (0 to 5).
 FAULTY_WORKER = """

@@ -21,7 +21,7 @@ from simulgen_pipeline.training import machines
 from simulgen_pipeline.training.errors import TrainingError
 from simulgen_pipeline.training.machines import lead
 
-from .test_training_processes import (
+from .small_training import (
     assert_equal_within_rounding,
     is_alive,
     train,
@@ -137,7 +137,7 @@ def test_a_leader_that_is_killed_ends_the_training_on_all_machines(
 LEAD = """
 import pickle, sys
 from tests.integration.test_training_machines import ENDLESS
-from tests.integration.test_training_processes import train
+from tests.integration.small_training import train
 prepared = pickle.load(open(sys.argv[1], "rb"))
 train(prepared, prepared.work, ENDLESS, num_nodes=2, rendezvous=sys.argv[2])
 """

@@ -18,8 +18,9 @@ KILLED = re.compile(
 MISSES_ANOTHER = re.compile(r"connection (closed|reset)|remote process exited", re.IGNORECASE)
 # How NCCL's watchdog says that another process does not answer, before it aborts its own.
 WAITED = re.compile(r"caught collective operation timeout", re.IGNORECASE)
-# Lines of output that are shown.
-NUM_SHOWN_LINES = 30
+# Lines of output that are shown: torchrun's summary, some 30 for three processes, and before it
+# what they said themselves.
+NUM_SHOWN_LINES = 80
 
 
 def explain_failure(folder: Path, code: int, output: str, report: str | None) -> str:

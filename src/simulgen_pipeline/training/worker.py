@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 from safetensors.torch import save_file
@@ -124,6 +125,17 @@ def _leave_word(path: Path, text: str) -> None:
         logger.error("%s", " ".join(text.partition("\n\n")[0].split()))
 
 
+def leave() -> NoReturn:
+    """End this process, which has done its work, without taking the interpreter down.
+
+    Gloo's threads may still hold the tensors of the last reductions. One that lets go of them while
+    the interpreter is taken down aborts the process, and torchrun then ends the others, too.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
 def main() -> None:
     """Entry point under torchrun."""
     folder, launcher, leads = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == LEADER
@@ -141,6 +153,7 @@ def main() -> None:
     except BaseException as error:
         report(folder, world, error)
         raise
+    leave()
 
 
 if __name__ == "__main__":
