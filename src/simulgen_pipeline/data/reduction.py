@@ -11,6 +11,8 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import qr
+from scipy.linalg.blas import dgemm
 
 from .artifact import Config, State
 
@@ -27,8 +29,9 @@ class PodBasis:
 
     Fitted in a few streaming passes by a randomised range finder with one power iteration (Halko,
     Martinsson & Tropp 2011, algorithms 4.4 and 5.1), applied to the snapshots' rows; exact where
-    there are fewer nodes than sketched directions. Coefficients share one scale, so that a squared
-    error of coefficients is, up to that factor, a squared error of scaled fields.
+    there are fewer nodes than sketched directions. Besides a block, two arrays of nodes times
+    directions are held at most. Coefficients share one scale, so that a squared error of
+    coefficients is, up to that factor, a squared error of scaled fields.
 
     Attributes:
         modes_: (R, M) orthonormal rows.
@@ -45,6 +48,18 @@ class PodBasis:
         Args:
             blocks: starts a new pass over blocks (n, T, M), each time in the same order.
         """
+        directions, energy, num_snapshots = self._find_range(blocks)
+        gram: Float64 = np.zeros((directions.shape[1],) * 2)
+        for snapshots in _snapshots(blocks):
+            projected = snapshots @ directions
+            gram += projected.T @ projected
+        self._truncate(directions, gram, energy, num_snapshots)
+        return self
+
+    def _find_range(
+        self, blocks: Callable[[], Iterable[NDArray[Any]]]
+    ) -> tuple[Float64, float, int]:
+        """Orthonormal columns (M, D) whose span the snapshots are near; their energy and number."""
         rng = np.random.default_rng(self.seed)
         sketch: Float64 | None = None
         energy, num_snapshots = 0.0, 0
@@ -52,22 +67,20 @@ class PodBasis:
             num_nodes = snapshots.shape[1]
             num_directions = min(self.max_modes + OVERSAMPLING, num_nodes)
             if sketch is None:
-                sketch = np.zeros((num_nodes, num_directions))
-            sketch += snapshots.T @ rng.standard_normal((len(snapshots), num_directions))
-            energy += float(np.square(snapshots).sum())
+                sketch = np.zeros((num_nodes, num_directions), order="F")
+            drawn = rng.standard_normal((len(snapshots), num_directions))
+            _add_product(sketch, snapshots.T, drawn)
+            energy += float(np.vdot(snapshots, snapshots))
             num_snapshots += len(snapshots)
         if sketch is None:
             raise ValueError("a POD basis needs at least one snapshot")
-        directions = np.linalg.qr(sketch)[0]
+        directions = _orthonormal(sketch)
         if directions.shape[1] < directions.shape[0]:  # else the range is complete already
-            power = sum(s.T @ (s @ directions) for s in _snapshots(blocks))
-            directions = np.linalg.qr(power)[0]
-        gram: Float64 = np.zeros((directions.shape[1],) * 2)
-        for snapshots in _snapshots(blocks):
-            projected = snapshots @ directions
-            gram += projected.T @ projected
-        self._truncate(directions, gram, energy, num_snapshots)
-        return self
+            power = np.zeros_like(directions)
+            for snapshots in _snapshots(blocks):
+                _add_product(power, snapshots.T, snapshots @ directions)
+            directions = _orthonormal(power)
+        return directions, energy, num_snapshots
 
     def _truncate(
         self, directions: Float64, gram: Float64, energy: float, num_snapshots: int
@@ -88,7 +101,7 @@ class PodBasis:
                 lost[num_modes - 1],
                 self.tolerance,
             )
-        self.modes_ = np.ascontiguousarray((directions @ rotation[:, :num_modes]).T)
+        self.modes_ = rotation[:, :num_modes].T @ directions.T
         self.lost_energy_ = float(max(lost[num_modes - 1], 0.0))
         mean_square = float(eigenvalues[:num_modes].sum()) / (num_snapshots * num_modes)
         self.coefficient_scale_ = float(np.sqrt(mean_square)) or 1.0
@@ -127,6 +140,16 @@ class PodBasis:
         basis.lost_energy_ = config["lost_energy"]
         basis.coefficient_scale_ = config["coefficient_scale"]
         return basis
+
+
+def _add_product(total: Float64, left: Float64, right: Float64) -> None:
+    """Add a product of matrices to a total (M, D), whose columns are contiguous."""
+    dgemm(1.0, left, right, 1.0, total, overwrite_c=True)
+
+
+def _orthonormal(columns: Float64) -> Float64:
+    """An orthonormal basis (M, D) of the span of columns, in their memory."""
+    return np.asarray(qr(columns, mode="economic", overwrite_a=True, check_finite=False)[0])
 
 
 def _snapshots(blocks: Callable[[], Iterable[NDArray[Any]]]) -> Iterable[Float64]:

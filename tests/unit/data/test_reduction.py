@@ -1,6 +1,7 @@
 """The POD basis, against the singular value decomposition."""
 
 import logging
+import tracemalloc
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
@@ -151,6 +152,18 @@ def test_zero_fields_are_kept_by_a_single_mode(caplog: pytest.LogCaptureFixture)
     assert basis.lost_energy_ == 0
     np.testing.assert_array_equal(basis.inverse_transform(basis.transform(fields)), fields)
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+def test_two_arrays_of_nodes_times_directions_are_held_at_most() -> None:
+    fields = np.random.default_rng(0).normal(size=(20, 4, 20_000))
+    directions = 8 * fields.shape[-1] * (48 + OVERSAMPLING)  # [bytes]
+    tracemalloc.start()
+    try:
+        PodBasis(1e-6, 48).fit(in_blocks(fields, 1))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.2 * directions
 
 
 def test_a_basis_needs_snapshots() -> None:
