@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 import pandas as pd
 
 from .artifact import Config, State
 from .config import DataConfig
-from .pictures import PictureScaler, has_pictures
+from .pictures import PICTURE_COLUMN, PictureScaler, has_pictures, largest_side
 from .scaling import DesignScaler
+
+logger = logging.getLogger(__name__)
 
 AnyDesignScaler = DesignScaler | PictureScaler
 
@@ -18,9 +22,25 @@ def fit_scaler_of_designs(designs: pd.DataFrame, config: DataConfig) -> AnyDesig
     Raises:
         DataError: parameters cannot be scaled as asked for, or a picture is missing or broken.
     """
-    if has_pictures(designs):
-        return PictureScaler(config.image_size).fit(designs)
-    return DesignScaler(config.design_scaling).fit(designs)
+    if not has_pictures(designs):
+        _warn_if_set(config, "image_size", "a table of parameters")
+        return DesignScaler(config.design_scaling).fit(designs)
+    _warn_if_set(config, "design_scaling", "pictures")
+    scaler = PictureScaler(config.image_size).fit(designs)
+    largest = largest_side(designs[PICTURE_COLUMN])
+    if largest < config.image_size:
+        logger.warning(
+            "No picture has a side of more than %d pixels, and all are enlarged to %d x %d: "
+            "data.image_size=%d reads them at their own size.",
+            *(largest, config.image_size, config.image_size, largest),
+        )
+    return scaler
+
+
+def _warn_if_set(config: DataConfig, name: str, designs: str) -> None:
+    given = getattr(config, name)
+    if given != DataConfig.model_fields[name].default:
+        logger.warning("data.%s=%s does nothing with designs that are %s.", name, given, designs)
 
 
 def design_scaler_from_state(config: Config, state: State) -> AnyDesignScaler:

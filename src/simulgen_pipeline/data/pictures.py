@@ -7,7 +7,7 @@ K components.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -63,12 +63,14 @@ def read_picture(path: Path, image_size: int) -> NDArray[np.uint8]:
                     f"{image_size} in any case."
                 )
             image.load()
-            rgb = _as_rgb(ImageOps.exif_transpose(image))
+            upright = ImageOps.exif_transpose(image)
     except FileNotFoundError as error:
         raise DataError(
             f"There is no picture {path}. Expected a PNG or JPG file; it was there when the folder "
             f"was read: put it back, or run again from the start."
         ) from error
+    except DataError:
+        raise
     except (
         OSError,
         SyntaxError,
@@ -79,7 +81,19 @@ def read_picture(path: Path, image_size: int) -> NDArray[np.uint8]:
         raise DataError(
             f"{path} is not a readable picture: {error}. Expected a PNG or JPG file; save it again."
         ) from error
-    return _resized(rgb, image_size)
+    try:
+        return _resized(_as_rgb(upright), image_size)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def largest_side(paths: Iterable[str | Path]) -> int:
+    """The largest width or height of readable pictures [pixel]."""
+    sides: list[int] = []
+    for path in paths:
+        with Image.open(path) as image:
+            sides += image.size
+    return max(sides)
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
@@ -96,7 +110,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
         if image.mode == "F" or ((levels < 0) | (levels > MOST_LEVEL)).any():
             raise DataError(
                 f"Levels of mode {image.mode!r}, {levels.min()} to {levels.max()}, are not those "
-                f"of a PNG or JPG file: expected whole numbers of 8 or 16 bits. Convert them"
+                f"of a PNG or JPG file: expected whole numbers of 8 or 16 bits. Convert them."
             )
         image = Image.fromarray((levels >> 8).astype(np.uint8))
     if image.has_transparency_data:
