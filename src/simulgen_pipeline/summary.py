@@ -14,6 +14,7 @@ from .evaluation.metrics import FieldErrors, IntervalErrors
 
 PARTS = ("train", "validation", "test")
 STUDIES = ("repeated_splits", "learning_curve")
+USE_CHAMPION = "prediction.model=champion predicts with it"
 
 
 def summarise(catalog: DataCatalog, truth: Path | None) -> str:
@@ -86,11 +87,14 @@ def _champion(metrics: dict[str, Any]) -> str:
     errors = metrics["champion_errors"]
     factor = errors["vae"] / errors[name]
     if factor < 1:
-        return f"Champion: {name} (the VAE is better by less than the validation designs can tell)"
+        return (
+            f"Champion: {name} (the VAE is better by less than the validation designs can tell); "
+            f"{USE_CHAMPION}"
+        )
     return (
         f"Champion: {name} (on the validation designs, which none of them knew, the VAE's error is "
         f"{factor:.3g} times as large; likely the fields are smooth in few parameters, or nearly "
-        f"linear in the picture)"
+        f"linear in the picture); {USE_CHAMPION}"
     )
 
 

@@ -150,7 +150,12 @@ class Surrogate:
         """K."""
         return self.conditioner.network.architecture.num_members
 
-    def _resolve(self, model: str) -> str:
+    def resolve(self, model: str) -> str:
+        """The name of the model that is meant: `champion` is one of the others.
+
+        Raises:
+            DataError: the model is unknown.
+        """
         name = self.champion if model == CHAMPION else model
         if name not in self.models:
             raise DataError(
@@ -161,7 +166,7 @@ class Surrogate:
 
     def predict_inputs(self, designs: DesignInputs, model: str = VAE) -> Prediction:
         """Predict n designs that the VAE's design scaler has scaled already."""
-        model = self._resolve(model)
+        model = self.resolve(model)
         if model == VAE:
             return self._predict_vae(designs)
         fields, std = self.baselines.predict(designs.features, model)

@@ -4,7 +4,7 @@ Two kinds, so that physics is respected. A corruption changes what the encoder s
 else, as in a denoising autoencoder (Vincent et al. 2008); it needs no assumption:
 
 - noise: white noise over times and channels.
-- cutout: some consecutive times are zero, the scaler's offset.
+- cutout: some consecutive times are zero, the scaler's offset. Static fields stay as they are.
 
 A variation changes both alike: the changed field is itself what is to be reconstructed. It is
 another possible simulation under assumptions on the problem, which whoever turns it on makes:
@@ -154,8 +154,8 @@ def corrupt(
             white = torch.randn(fields.shape[1:], generator=generator).to(fields)
             level = config.noise_level * fields[row].square().mean().sqrt()
             fields[row] += level * white
-    if config.cutout_probability > 0:
-        num_times = fields.shape[1]
+    num_times = fields.shape[1]
+    if config.cutout_probability > 0 and num_times > 1:
         length = max(1, round(config.cutout_share * num_times))
         start = _integer(_share(noise, "cutout"), num_times - length + 1)
         after_start = torch.arange(num_times, device=fields.device) - start[:, None]  # (B, T)

@@ -78,7 +78,7 @@ def fit_vae(
     has_pictures, is_static = isinstance(design_scaler, PictureScaler), channels.shape[1] == 1
     config = config.for_fields(num_time_steps=channels.shape[1], have_pictures=has_pictures)
     architecture = _vae_architecture(config, channels.shape)
-    warn_of_unused_vae_options(config)
+    warn_of_unused_vae_options(config, channels.shape[1])
     logger.info(
         "VAE of %s fields: filters %s, %d blocks per level, posterior given the %s, %d epochs",
         "static" if is_static else "transient",

@@ -32,6 +32,7 @@ VAE_OPTIONS = {
     "augmentation.scaling_probability": _OF_FIELD,
     "augmentation.shift_probability": _OF_FIELD,
 }
+OF_TIMES = ("augmentation.cutout_probability", "augmentation.shift_probability")
 CONDITIONER_OPTIONS = {
     "filters": _Use("kind", ("mlp",)),
     "picture_filters": _OF_CNN,
@@ -48,9 +49,15 @@ CONDITIONER_OPTIONS = {
 }
 
 
-def warn_of_unused_vae_options(config: VaeConfig) -> None:
+def warn_of_unused_vae_options(config: VaeConfig, num_time_steps: int) -> None:
     """Warn of each option that is not the default's and not used; `posterior` is not `auto`."""
     _warn("vae", config, VaeConfig(), VAE_OPTIONS)
+    if num_time_steps > 1:
+        return
+    for name in OF_TIMES:
+        given = _value(config, name)
+        if given != _value(VaeConfig(), name):
+            logger.warning("vae.%s=%s does nothing: these fields have one time step.", name, given)
 
 
 def warn_of_unused_conditioner_options(config: ConditionerConfig) -> None:

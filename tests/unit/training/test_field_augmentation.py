@@ -137,6 +137,11 @@ def test_cutout_takes_one_step_where_its_share_is_less() -> None:
     assert ((seen == 0).all(dim=2).sum(dim=1) == 1).all()
 
 
+def test_cutout_leaves_static_fields_as_they_are() -> None:
+    fields, partners, noise = drawn(num_times=1)
+    assert torch.equal(augment(fields, partners, noise, always("cutout")).seen, fields)
+
+
 def test_scaling_multiplies_with_a_uniform_factor() -> None:
     fields, partners, noise = drawn(2000)
     target = augment(fields, partners, noise, always("scaling", scaling_range=(0.5, 2.0))).target

@@ -38,9 +38,20 @@ CORRUPTIONS = {"noise_probability": 0.5, "cutout_probability": 0.5}
 def test_unused_options_of_the_vae_are_warned_of(
     given: dict[str, Any], unused: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    warn_of_unused_vae_options(VaeConfig.model_validate(given))
+    warn_of_unused_vae_options(VaeConfig.model_validate(given), num_time_steps=2)
     assert [message.partition("=")[0] for message in caplog.messages] == [
         f"vae.{name}" for name in unused
+    ]
+
+
+def test_what_concerns_times_is_warned_of_with_static_fields(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    given = {"posterior": "field", "augmentation": VARIATIONS | CORRUPTIONS}
+    warn_of_unused_vae_options(VaeConfig.model_validate(given), num_time_steps=1)
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "vae.augmentation.cutout_probability=0.5 does nothing",
+        "vae.augmentation.shift_probability=0.1 does nothing",
     ]
 
 

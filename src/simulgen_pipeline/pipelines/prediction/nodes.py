@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from simulgen_pipeline.data.designs import read_designs
 from simulgen_pipeline.data.fields import write_fields
-from simulgen_pipeline.surrogate import Model, Surrogate
+from simulgen_pipeline.surrogate import VAE, Model, Surrogate
 
 from .config import PredictionConfig
 
@@ -45,5 +45,12 @@ def predict_fields(
 ) -> FieldPredictions:
     """Predict the fields of new designs."""
     designs = read_designs(new_designs)
-    logger.info("Predicting %d designs with %s", len(designs), prediction.model)
+    name = surrogate.resolve(prediction.model)
+    logger.info("Predicting %d designs with %s", len(designs), name)
+    if prediction.model == VAE and surrogate.champion != VAE:
+        logger.warning(
+            "%s was better than the VAE on the validation designs: prediction.model=champion "
+            "predicts with it.",
+            surrogate.champion,
+        )
     return FieldPredictions(surrogate, designs, prediction.model)
