@@ -91,13 +91,14 @@ _ALL = (
     DataSet(
         name="skewed_cavity",
         what="steady flow in a skewed lid-driven cavity, finite elements; velocity, 3 parameters",
-        origin="repository sniROM (A. Berzins)",
+        origin="https://github.com/arturs-berzins/sniROM",
         licence="BSD-3-Clause",
         how=(
-            "Take its 100 training, 50 validation and 50 test simulations of the cavity, in this "
-            "order: fields (200, 1, 20000) has u and v of 10,000 nodes interleaved, with the "
-            "attribute components = 2; designs.csv has the 3 parameters; split.json the rows 0 to "
-            "99, 100 to 149, 150 to 199."
+            "Take its 100 training, 50 validation and 50 test simulations of the cavity (folders "
+            "of dataset/, files truth_0, truth_1, ... and parameters.txt), in this order: fields "
+            "(200, 1, 20000) has u and v of 10,000 nodes interleaved, with the attribute "
+            "components = 2; designs.csv has the 3 columns of parameters.txt; split.json the rows "
+            "0 to 99, 100 to 149, 150 to 199."
         ),
         shape=(200, 1, 20_000),
         designs="designs.csv",
@@ -121,11 +122,12 @@ _ALL = (
     DataSet(
         name="darcy",
         what="Darcy flow through a binary medium, 16 x 16; the design is a picture of the medium",
-        origin="repository neuraloperator, its Darcy flow data at resolution 16",
+        origin="https://zenodo.org/records/12784353, small Darcy flow data of neuraloperator",
         licence="MIT",
         how=(
-            "Take its 1,000 training and 50 test simulations, in this order: fields (1050, 1, 256) "
-            "has the pressure, row by row; images/ the media, 0 and 255, 16 x 16 pixels, as "
+            "Take the 1,000 simulations of darcy_train_16.pt and 50 of darcy_test_16.pt, x for the "
+            "medium and y for the pressure, in this order: fields (1050, 1, 256) has the "
+            "pressure, row by row; images/ the media, 0 and 255, 16 x 16 pixels, as "
             "design_0000.png to design_1049.png; split.json the rows 100 to 999 for training, 0 to "
             "99 for validation, 1000 to 1049 for test."
         ),
