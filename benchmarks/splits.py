@@ -82,17 +82,20 @@ def measure_splits(data_set: DataSet, options: argparse.Namespace) -> None:
 def page(folder: Path) -> str:
     """A table of the results in a folder, a row per data set."""
     head = ["data set", "splits", "90% intervals cover", "where the field is active"]
-    head += ["rank correlation", "prediction"]
+    head += ["rank correlation", "prediction", "revision"]
     rows = []
     for name in DATA_SETS:
         path = folder / f"{name}.splits.json"
         if not path.is_file():
             continue
-        runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
+        result = json.loads(path.read_text(encoding="utf-8"))
+        runs, revision = result["runs"], result["code_revision"][:7]
         metrics = [run["metrics"] for run in runs if "metrics" in run]
         cells = [_over_splits([m["uncertainty"]["test"].get(f) for m in metrics]) for f in FIGURES]
         errors = [m["prediction"]["test"]["relative_l2_mean"] for m in metrics]
-        rows.append([name, f"{len(metrics)} of {len(runs)}", *cells, _over_splits(errors)])
+        rows.append(
+            [name, f"{len(metrics)} of {len(runs)}", *cells, _over_splits(errors), revision]
+        )
     text = "Test designs of random splits: mean (least to most) over splits."
     return f"{text}\n\n{markdown(head, rows)}\n"
 
