@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,8 @@ class RunCommand(click.Command):
     """`kedro run` with errors of users' making in plain words.
 
     `--params` and `--config` are refused together, because Kedro lets the one silently replace all
-    parameters of the other.
+    parameters of the other. `--pipeline` stays an option of this project; that Kedro would rather
+    have `--pipelines` is nothing that its users have to know.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -50,6 +52,7 @@ class RunCommand(click.Command):
                 "--params and --config cannot be used together: --params would replace all "
                 "parameters of the file. Put them all into the file, or all on the command line."
             )
+        warnings.filterwarnings("ignore", "Option '--pipeline' is deprecated")
         try:
             return super().invoke(ctx)
         except USER_ERRORS as error:

@@ -23,7 +23,8 @@ from .project import ERRORS, Project
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with demo data, trained by `full_vae`."""
     project = Project(tmp_path_factory.mktemp("project"))
-    project.kedro("run", "--pipeline=demo_data", "--env=smoke")
+    said = project.kedro("run", "--pipeline=demo_data", "--env=smoke")
+    assert "deprecated" not in said
     project.kedro("run", "--pipeline=full_vae", "--env=smoke")
     return project
 

@@ -10,7 +10,7 @@ class DemoDataConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    num_designs: int = Field(default=450, ge=1, description="designs to train and evaluate on")
+    num_designs: int = Field(default=360, ge=1, description="designs to train and evaluate on")
     num_held_back: int = Field(default=10, ge=1, description="further designs, to predict")
     num_times: int = Field(
         default=50, ge=2, description="output times from 0 to the scan's end, both in"
