@@ -76,7 +76,7 @@ class PodBasis:
             raise ValueError("a POD basis needs at least one snapshot")
         directions = _orthonormal(sketch)
         if directions.shape[1] < directions.shape[0]:  # else the range is complete already
-            power = np.zeros_like(directions)
+            power = np.zeros(directions.shape, order="F")
             for snapshots in _snapshots(blocks):
                 _add_product(power, snapshots.T, snapshots @ directions)
             directions = _orthonormal(power)

@@ -48,9 +48,9 @@ def predict_fields(
     name = surrogate.resolve(prediction.model)
     logger.info("Predicting %d designs with %s", len(designs), name)
     if prediction.model == VAE and surrogate.champion != VAE:
-        logger.warning(
-            "%s was better than the VAE on the validation designs: prediction.model=champion "
-            "predicts with it.",
+        logger.info(
+            "By the validation designs %s is the champion: prediction.model=champion predicts "
+            "with it.",
             surrogate.champion,
         )
     return FieldPredictions(surrogate, designs, prediction.model)
