@@ -89,7 +89,7 @@ def page(folder: Path) -> str:
         if not path.is_file():
             continue
         result = json.loads(path.read_text(encoding="utf-8"))
-        runs, revision = result["runs"], result["code_revision"][:7]
+        runs, revision = result["runs"], str(result.get("code_revision"))[:7]
         metrics = [run["metrics"] for run in runs if "metrics" in run]
         cells = [_over_splits([m["uncertainty"]["test"].get(f) for m in metrics]) for f in FIGURES]
         errors = [m["prediction"]["test"]["relative_l2_mean"] for m in metrics]

@@ -44,6 +44,9 @@ def test_the_reason_for_another_champion_is_the_errors_that_chose_it() -> None:
     assert "the VAE's error is 1.5 times as large" in worse
     close = summary(champion="pod_rbf", champion_errors={"vae": 0.19, "pod_rbf": 0.2})
     assert "better by less than the validation designs can tell" in close
+    for said in (worse, close):
+        assert "prediction.model=champion predicts with it" in said
+    assert "prediction.model" not in summary(champion="vae")
 
 
 def test_a_study_without_a_surrogate_is_shown() -> None:

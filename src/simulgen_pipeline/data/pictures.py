@@ -83,7 +83,7 @@ def read_picture(path: Path, image_size: int) -> NDArray[np.uint8]:
         ) from error
     try:
         return _resized(_as_rgb(upright), image_size)
-    except DataError as error:
+    except (OSError, ValueError) as error:  # also a DataError
         raise DataError(f"{path}: {error}") from error
 
 

@@ -51,13 +51,16 @@ CONDITIONER_OPTIONS = {
 
 def warn_of_unused_vae_options(config: VaeConfig, num_time_steps: int) -> None:
     """Warn of each option that is not the default's and not used; `posterior` is not `auto`."""
-    _warn("vae", config, VaeConfig(), VAE_OPTIONS)
-    if num_time_steps > 1:
-        return
-    for name in OF_TIMES:
-        given = _value(config, name)
-        if given != _value(VaeConfig(), name):
-            logger.warning("vae.%s=%s does nothing: these fields have one time step.", name, given)
+    options = dict(VAE_OPTIONS)
+    if num_time_steps == 1:
+        for name in OF_TIMES:
+            options.pop(name, None)
+            given = _value(config, name)
+            if given != _value(VaeConfig(), name):
+                logger.warning(
+                    "vae.%s=%s does nothing: these fields have one time step.", name, given
+                )
+    _warn("vae", config, VaeConfig(), options)
 
 
 def warn_of_unused_conditioner_options(config: ConditionerConfig) -> None:

@@ -24,7 +24,8 @@ def run_with(coverage: float, active: float | None, error: float) -> dict[str, A
 
 def test_the_table_averages_over_the_splits_that_succeeded(tmp_path: Path) -> None:
     runs = [run_with(0.88, 0.9, 0.1), run_with(0.92, None, 0.2), {"error": "broken"}]
-    (tmp_path / "burgers.splits.json").write_text(json.dumps({"runs": runs}), encoding="utf-8")
+    result = {"code_revision": "0123456789", "runs": runs}
+    (tmp_path / "burgers.splits.json").write_text(json.dumps(result), encoding="utf-8")
     row = splits.page(tmp_path).strip().splitlines()[-1]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells == [
@@ -34,6 +35,7 @@ def test_the_table_averages_over_the_splits_that_succeeded(tmp_path: Path) -> No
         "0.9 (0.9 to 0.9)",
         "0.5 (0.5 to 0.5)",
         "0.15 (0.1 to 0.2)",
+        "0123456",
     ]
 
 

@@ -44,14 +44,15 @@ def test_unused_options_of_the_vae_are_warned_of(
     ]
 
 
-def test_what_concerns_times_is_warned_of_with_static_fields(
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize("posterior", ["field", "design"])
+def test_what_concerns_times_is_warned_of_once_with_static_fields(
+    posterior: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    given = {"posterior": "field", "augmentation": VARIATIONS | CORRUPTIONS}
+    of_times = {"cutout_probability": 0.5, "shift_probability": 0.1}
+    given = {"posterior": posterior, "augmentation": of_times}
     warn_of_unused_vae_options(VaeConfig.model_validate(given), num_time_steps=1)
     assert [message.partition(":")[0] for message in caplog.messages] == [
-        "vae.augmentation.cutout_probability=0.5 does nothing",
-        "vae.augmentation.shift_probability=0.1 does nothing",
+        f"vae.augmentation.{name}={share} does nothing" for name, share in of_times.items()
     ]
 
 

@@ -1,5 +1,7 @@
 """What a training process leaves when it fails."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,19 @@ def test_who_waited_in_vain_names_those_who_did_not(tmp_path: Path, size: int, n
     told = (tmp_path / "error-0.txt").read_text()
     assert told.startswith(f"No answer from {named} within training.timeout. {TIMEOUT_REMEDY}")
     assert str(WAITED) in told
+
+
+def test_a_process_that_is_done_leaves_at_once_with_all_that_it_said() -> None:
+    """Not through what is registered for the interpreter's end, which may abort."""
+    script = (
+        "import atexit\n"
+        "from simulgen_pipeline.training.worker import leave\n"
+        "atexit.register(print, 'the end')\n"
+        "print('done')\n"
+        "leave()\n"
+    )
+    left = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (left.returncode, left.stdout) == (0, "done\n")
 
 
 def test_processes_that_waited_too_are_not_blamed(tmp_path: Path) -> None:
