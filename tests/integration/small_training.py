@@ -11,10 +11,7 @@ import numpy as np
 import psutil
 import torch
 
-from simulgen_pipeline.training.config import (
-    EngineConfig,
-    VaeConfig,
-)
+from simulgen_pipeline.training.config import EngineConfig, VaeConfig
 from simulgen_pipeline.training.fit import fit_vae
 
 SMALL: dict[str, Any] = {
@@ -59,6 +56,7 @@ def equal_weights(a: Any, b: Any) -> bool:
 
 
 def train_on(prepared: Any, num_processes: int, config: dict[str, Any]) -> Any:
+    """The same by some number of processes, in float32."""
     work = prepared.work / f"{num_processes}"
     return train(prepared, work, config, num_processes=num_processes, precision="float32")
 

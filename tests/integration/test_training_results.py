@@ -26,6 +26,7 @@ from simulgen_pipeline.training.config import (
     RefitConfig,
     VaeConfig,
 )
+from simulgen_pipeline.training.data import Memory
 from simulgen_pipeline.training.errors import TrainingError
 from simulgen_pipeline.training.fit import fit_conditioner, fit_vae, refit_conditioner
 
@@ -48,7 +49,8 @@ def first_time(prepared: Any) -> SimulationFields:
 def test_every_preset_trains_as_it_is_but_for_its_length(
     prepared: Any, preset: int, is_static: bool
 ) -> None:
-    config = VaeConfig(preset=preset, training={"num_epochs": 2}, encoder_epochs=0.5)  # type: ignore[arg-type]
+    values = {"preset": preset, "training": {"num_epochs": 2}, "encoder_epochs": 0.5}
+    config = VaeConfig.model_validate(values)
     channels = first_time(prepared) if is_static else prepared.channels
     vae, history = fit_vae(
         channels,
@@ -93,7 +95,8 @@ def test_field_posterior_and_absolute_losses_train_too(prepared: Any) -> None:
 
 def test_lazy_and_preloaded_data_give_the_same_bits(prepared: Any) -> None:
     results = []
-    for memory in ("preload", "lazy"):
+    ways: tuple[Memory, ...] = ("preload", "lazy")
+    for memory in ways:
         vae, _ = fit_vae(
             prepared.channels,
             prepared.table,
@@ -102,7 +105,7 @@ def test_lazy_and_preloaded_data_give_the_same_bits(prepared: Any) -> None:
             prepared.design_scaler,
             VaeConfig(**SMALL),
             EngineConfig(),
-            memory,  # type: ignore[arg-type]
+            memory,
             prepared.work / memory,
             prepared.logs,
         )
@@ -151,7 +154,7 @@ def test_a_conditioner_learns_and_leaves_the_vae_alone(prepared: Any, posterior:
         prepared.designs,
         latents,
         vae,
-        ConditionerConfig(**config),  # type: ignore[arg-type]
+        ConditionerConfig.model_validate(config),
         EngineConfig(),
         "auto",
         prepared.work / "conditioner",
@@ -179,8 +182,11 @@ def test_training_goes_on_with_the_validation_designs(prepared: Any) -> None:
     vae, _ = train(prepared, prepared.work / "vae", {"training": {"num_epochs": 40}})
     latents = vae.encode(prepared.channels.read(range(24)))
     optimisation = {"num_epochs": 20, "batch_size": 5}
-    config = ConditionerConfig(filters=(16,), num_members=2, training=optimisation)  # type: ignore[arg-type]
+    config = ConditionerConfig.model_validate(
+        {"filters": (16,), "num_members": 2, "training": optimisation}
+    )
     data = (prepared.channels, prepared.designs, latents, vae)
+    long = {"num_epochs": 60, "batch_size": 5, "learning_rate": 2e-3}
     engine, folder = EngineConfig(), prepared.work / "conditioner"
     before, _ = fit_conditioner(*data, config, engine, "auto", folder, prepared.logs)
 
@@ -192,7 +198,7 @@ def test_training_goes_on_with_the_validation_designs(prepared: Any) -> None:
             channels,
             *data[1:],
             config,
-            RefitConfig(training={"num_epochs": 60, "batch_size": 5, "learning_rate": 2e-3}),  # type: ignore[arg-type]
+            RefitConfig.model_validate({"training": long}),
             engine,
             "auto",
             prepared.work / "refit",
@@ -238,9 +244,11 @@ def test_a_refit_in_two_processes_goes_on_from_a_tuned_decoder_with_one_validati
     vae, _ = train(prepared, prepared.work / "vae")
     data = (prepared.channels, prepared.designs, vae.encode(prepared.channels.read(range(24))), vae)
     optimisation = {"num_epochs": 2, "batch_size": 5}
-    config = ConditionerConfig(filters=(16,), num_members=2, training=optimisation)  # type: ignore[arg-type]
+    config = ConditionerConfig.model_validate(
+        {"filters": (16,), "num_members": 2, "training": optimisation}
+    )
     engine = EngineConfig(precision="float32")
-    together = EndToEndConfig(training=optimisation)  # type: ignore[arg-type]
+    together = EndToEndConfig.model_validate({"training": optimisation})
     folder = prepared.work / "conditioner"
     tuned, _ = fit_conditioner(
         *data, config, engine, "auto", folder, prepared.logs, end_to_end=together
@@ -253,7 +261,7 @@ def test_a_refit_in_two_processes_goes_on_from_a_tuned_decoder_with_one_validati
             tuned,
             *data,
             config,
-            RefitConfig(training=training),  # type: ignore[arg-type]
+            RefitConfig.model_validate({"training": training}),
             engine.model_copy(update={"num_processes": num_processes}),
             "auto",
             prepared.work / f"refit {num_processes}",
