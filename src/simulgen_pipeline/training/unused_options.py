@@ -51,16 +51,13 @@ CONDITIONER_OPTIONS = {
 
 def warn_of_unused_vae_options(config: VaeConfig, num_time_steps: int) -> None:
     """Warn of each option that is not the default's and not used; `posterior` is not `auto`."""
-    options = dict(VAE_OPTIONS)
-    if num_time_steps == 1:
-        for name in OF_TIMES:
-            options.pop(name, None)
+    usual, idle = VaeConfig(), OF_TIMES if num_time_steps == 1 else ()
+    for name in idle:
+        if _is_set(name, config, usual):
             given = _value(config, name)
-            if given != _value(VaeConfig(), name):
-                logger.warning(
-                    "vae.%s=%s does nothing: these fields have one time step.", name, given
-                )
-    _warn("vae", config, VaeConfig(), options)
+            logger.warning("vae.%s=%s does nothing: these fields have one time step.", name, given)
+    others = {name: use for name, use in VAE_OPTIONS.items() if name not in idle}
+    _warn("vae", config, usual, others)
 
 
 def warn_of_unused_conditioner_options(config: ConditionerConfig) -> None:
@@ -74,13 +71,17 @@ def warn_of_unused_conditioner_options(config: ConditionerConfig) -> None:
 
 def _warn(block: str, config: BaseModel, usual: BaseModel, options: dict[str, _Use]) -> None:
     for name, (switch, values) in options.items():
-        given, setting = _value(config, name), _value(config, switch)
-        if setting not in values and given != _value(usual, name):
+        setting = _value(config, switch)
+        if setting not in values and _is_set(name, config, usual):
             logger.warning(
                 "%s.%s=%s does nothing with %s.%s=%s: it is used with %s only.",
-                *(block, name, given, block, switch, setting),
+                *(block, name, _value(config, name), block, switch, setting),
                 " or ".join(values),
             )
+
+
+def _is_set(name: str, config: BaseModel, usual: BaseModel) -> bool:
+    return bool(_value(config, name) != _value(usual, name))
 
 
 def _value(config: BaseModel, name: str) -> Any:
