@@ -43,7 +43,11 @@ from .data import Memory
 from .job import ConditionerJob, RefitJob, VaeJob, part_of_arrays
 from .job_arrays import channel_spreads, conditioner_arrays, vae_arrays, weights_of
 from .launch import train
-from .unused_options import warn_of_unused_conditioner_options, warn_of_unused_vae_options
+from .unused_options import (
+    warn_of_unused_conditioner_options,
+    warn_of_unused_refit_options,
+    warn_of_unused_vae_options,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -211,6 +215,7 @@ def refit_conditioner(
     Raises:
         TrainingError: a training process failed.
     """
+    warn_of_unused_refit_options(config)
     architecture, seen = conditioner.network.architecture, vae.split
     split = Split(train=tuple(sorted((*seen.train, *seen.validation))), validation=(), test=())
     num_parts = min(NUM_HELD_OUT_PARTS, len(seen.validation))

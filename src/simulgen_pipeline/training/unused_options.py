@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from .config import ConditionerConfig, VaeConfig
+from .config import ConditionerConfig, RefitConfig, VaeConfig
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +67,16 @@ def warn_of_unused_conditioner_options(config: ConditionerConfig) -> None:
     """
     preset = ConditionerConfig(preset=config.preset)
     _warn("conditioner", config, preset, CONDITIONER_OPTIONS)
+
+
+def warn_of_unused_refit_options(config: RefitConfig) -> None:
+    """Warn of a patience: a refit knows every design that could tell when to stop."""
+    name = "training.patience"
+    if _is_set(name, config, RefitConfig()):
+        logger.warning(
+            "refit.%s=%s does nothing: a refit has no designs left that tell when to stop.",
+            *(name, _value(config, name)),
+        )
 
 
 def _warn(block: str, config: BaseModel, usual: BaseModel, options: dict[str, _Use]) -> None:

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from simulgen_pipeline.training.config import ConditionerConfig, VaeConfig
+from simulgen_pipeline.training.config import ConditionerConfig, RefitConfig, VaeConfig
 from simulgen_pipeline.training.unused_options import (
     warn_of_unused_conditioner_options,
+    warn_of_unused_refit_options,
     warn_of_unused_vae_options,
 )
 
@@ -90,3 +91,12 @@ def test_options_of_other_kinds_of_conditioner_are_warned_of(
     for message in caplog.messages:
         assert message.startswith(f"conditioner.{next(iter(given))}")
         assert f"conditioner.kind={kind}: it is used with {' or '.join(used_with)} only" in message
+
+
+def test_patience_of_a_refit_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_unused_refit_options(RefitConfig.model_validate({"training": {"learning_rate": 1e-3}}))
+    assert not caplog.messages
+    warn_of_unused_refit_options(RefitConfig.model_validate({"training": {"patience": 0.2}}))
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "refit.training.patience=0.2 does nothing"
+    ]
