@@ -26,7 +26,6 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from scipy.special import betaincinv
 from torch import Tensor
 
 # Columns of the noise: one that decides and one that sizes, for each kind.
@@ -122,6 +121,8 @@ def vary(
                 f"mixup_probability is {config.mixup_probability:g}, which needs partners. "
                 f"Expected the fields of another design for each design, got None."
             )
+        from scipy.special import betaincinv  # slow to import, and few trainings mix
+
         share = _share(noise, "mixup")
         quantile = betaincinv(config.mixup_alpha, config.mixup_alpha, share.cpu().numpy())
         weight = _per_design(torch.as_tensor(quantile), fields)
