@@ -1,7 +1,13 @@
-"""What trainings in processes of their own give."""
+"""What trainings give.
+
+Those of one process run in the test's own, which spares seconds of starting: how processes are
+started and what becomes of them is tested elsewhere.
+"""
 
 from __future__ import annotations
 
+import socket
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +24,7 @@ from simulgen_pipeline.data.fields import (
 )
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.trained import CrossFittedConditioners, TrainedConditioner
-from simulgen_pipeline.training import fit
+from simulgen_pipeline.training import fit, launch
 from simulgen_pipeline.training.config import (
     ConditionerConfig,
     EndToEndConfig,
@@ -29,8 +35,32 @@ from simulgen_pipeline.training.config import (
 from simulgen_pipeline.training.data import Memory
 from simulgen_pipeline.training.errors import TrainingError
 from simulgen_pipeline.training.fit import fit_conditioner, fit_vae, refit_conditioner
+from simulgen_pipeline.training.job import read_job
+from simulgen_pipeline.training.worker import run_job
+from simulgen_pipeline.training.world import World, joined
 
 from .small_training import SMALL, equal_weights, train
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings of one process need no torchrun."""
+    run_torchrun = launch.run_torchrun
+
+    def run(folder: Path, num_processes: int) -> None:
+        if num_processes > 1:
+            run_torchrun(folder, num_processes)
+            return
+        job, arrays = read_job(folder)
+        world = World(0, 1, torch.device("cpu"), is_main=True)
+        with joined(world, job.engine.timeout):
+            run_job(folder, job, arrays, world)
+
+    monkeypatch.setattr(launch, "run_torchrun", run)
+    for name, value in {"RANK": 0, "WORLD_SIZE": 1, "MASTER_ADDR": "localhost"}.items():
+        monkeypatch.setenv(name, str(value))
+    with socket.create_server(("localhost", 0)) as server:
+        monkeypatch.setenv("MASTER_PORT", str(server.getsockname()[1]))
 
 
 def first_time(prepared: Any) -> SimulationFields:
