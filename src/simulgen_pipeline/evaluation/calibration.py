@@ -7,9 +7,6 @@ magnitude and evenly. Nor is the error of a design in proportion to its members'
 may grow faster, and a small field need not have a small error. How much, and how fast, is chosen on
 validation designs.
 
-What predicts knows more designs than the models that tell this, and its errors are smaller; how
-much smaller, two of their errors tell.
-
 Shapes: n designs, T time steps, M nodes, V values of a design.
 """
 
@@ -39,33 +36,6 @@ TOLERANCE = 0.03
 WORTH_OF_RANK = 0.3
 # Values of a design that shapes are compared on.
 NUM_VALUES = 2000
-# Errors are not taken to fall faster than with this power of the number of designs.
-FASTEST_FALL = 1.0
-
-
-class KnownError(NamedTuple):
-    """Mean relative error of designs that a model does not know, and how many it does know."""
-
-    num_designs: float
-    error: float
-
-
-def gain_of_further_designs(few: KnownError, more: KnownError, num_designs: int) -> float:
-    """How many times as large errors will be when a model knows more designs yet, at most 1.
-
-    By the power law through two errors of the same designs, as far as it is credible: two errors
-    are no proof, and a model that was trained on has gained by that as well. So errors are not
-    taken to fall faster than with one over the number of designs, nor to grow.
-
-    Args:
-        few, more: the errors, with `more.num_designs` at least `few.num_designs`.
-        num_designs: that are known in the end.
-    """
-    if not few.num_designs < more.num_designs < num_designs or min(few.error, more.error) <= 0:
-        return 1.0
-    fall = np.log(few.error / more.error) / np.log(more.num_designs / few.num_designs)
-    exponent = min(max(float(fall), 0.0), FASTEST_FALL)
-    return float((more.num_designs / num_designs) ** exponent)
 
 
 class SpreadShape(NamedTuple):

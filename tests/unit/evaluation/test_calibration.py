@@ -7,10 +7,8 @@ from simulgen_pipeline.evaluation.calibration import (
     EXPONENTS,
     SHARES,
     UNSHAPED,
-    KnownError,
     SpreadShape,
     choose_shape,
-    gain_of_further_designs,
 )
 
 
@@ -126,28 +124,3 @@ def test_the_level_of_a_large_design_does_not_lose_to_rounding():
     mean[:, ::2] = -0.1
     spread = SpreadShape(1.0, 0.0).spread(mean, np.full_like(mean, 1e-4))
     np.testing.assert_allclose(spread, np.sqrt(2e-4), rtol=1e-3)
-
-
-@pytest.mark.parametrize("exponent", [0.2, 0.5, 1.0])
-def test_errors_go_on_falling_by_the_power_law_that_they_fell_by(exponent):
-    few, more, most = (KnownError(n, 3.0 * n**-exponent) for n in (100, 125, 150))
-    expected = most.error / more.error
-    assert gain_of_further_designs(few, more, 150) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "expected"),
-    [
-        pytest.param(0.4, 0.1, 125 / 150, id="too fast to last"),
-        pytest.param(0.1, 0.11, 1.0, id="grew"),
-        pytest.param(0.0, 0.0, 1.0, id="none"),
-    ],
-)
-def test_what_is_not_credible_of_a_gain_is_left_out(before, after, expected):
-    few, more = KnownError(100, before), KnownError(125, after)
-    assert gain_of_further_designs(few, more, 150) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(("few", "more", "most"), [(100, 100, 100), (100, 125, 125)])
-def test_no_further_designs_are_no_gain(few, more, most):
-    assert gain_of_further_designs(KnownError(few, 0.2), KnownError(more, 0.1), most) == 1.0

@@ -19,12 +19,7 @@ from numpy.typing import NDArray
 
 from simulgen_pipeline.data.design_inputs import DesignInputs
 from simulgen_pipeline.data.fields import SimulationFields
-from simulgen_pipeline.evaluation.calibration import (
-    KnownError,
-    SpreadShape,
-    choose_shape,
-    gain_of_further_designs,
-)
+from simulgen_pipeline.evaluation.calibration import SpreadShape, choose_shape
 from simulgen_pipeline.evaluation.champion import choose_champion
 from simulgen_pipeline.evaluation.generation import assess_samples
 from simulgen_pipeline.evaluation.metrics import FieldErrors, IntervalErrors, calibration_factor
@@ -90,11 +85,7 @@ def cross_validated(
 
 
 def calibrate(
-    parts: Sequence[Part],
-    rivals: Surrogate,
-    fields: SimulationFields,
-    designs: pd.DataFrame,
-    num_known: int,
+    parts: Sequence[Part], rivals: Surrogate, fields: SimulationFields, designs: pd.DataFrame
 ) -> Calibration:
     """Spreads that hold on the validation designs, and the champion there.
 
@@ -103,8 +94,6 @@ def calibrate(
         rivals: with models that were all fitted to the same designs, the training ones.
         fields: of all designs.
         designs: all of them.
-        num_known: designs that the conditioner knows which predicts in the end; those of `parts`
-            know fewer, and its spread is as much smaller as its errors are expected to be.
     """
     first, num_designs = parts[0][0], sum(len(rows) for _, rows in parts)
     inputs = first.inputs(designs, warn=False)
@@ -128,25 +117,14 @@ def calibrate(
             num_designs,
         )
         factors[model] = 1.0
-
-    def errors(parts: Sequence[Part], model: str) -> dict[str, float]:
-        of = FieldErrors()
-        for block, true, predicted in _predicted(parts, model, fields, inputs):
-            of.update(true, predicted.fields, designs.index[block].tolist())
-        return of.relative_l2
-
     everything = [(rivals, rivals.vae.split.validation)]
-    by_design = {model: errors(everything, model) for model in rivals.models}
+    errors = {model: FieldErrors() for model in rivals.models}
+    for model in rivals.models:
+        for block, true, predicted in _predicted(everything, model, fields, inputs):
+            errors[model].update(true, predicted.fields, designs.index[block].tolist())
+    by_design = {model: of.relative_l2 for model, of in errors.items()}
     champion = choose_champion(by_design, rivals.baselines.names)
     means = {model: float(np.mean(list(of.values()))) for model, of in by_design.items() if of}
-    few, more = (
-        KnownError(
-            float(np.mean([one.conditioner.num_designs for one, rows in of for _ in rows])),
-            float(np.mean(list(found.values()))) if found else 0.0,
-        )
-        for of, found in ((everything, by_design[VAE]), (parts, errors(parts, VAE)))
-    )
-    factors[VAE] *= gain_of_further_designs(few, more, num_known)
     logger.info(
         "Champion on the %d validation designs, known to none: %s (%s)",
         num_designs,

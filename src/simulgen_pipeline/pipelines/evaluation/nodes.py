@@ -71,7 +71,7 @@ def assemble_surrogate(
         refitted_conditioner,
         baselines.refit(fields, rows, designs.features, config),
         fields.metadata,
-        *calibrate(validated, rivals, fields, design_table, refitted_conditioner.num_designs),
+        *calibrate(validated, rivals, fields, design_table),
     )
 
 
