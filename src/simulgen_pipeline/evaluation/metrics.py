@@ -26,7 +26,7 @@ MISS_RATE = 0.1
 ACTIVE_FRACTION = 0.01  # of a design's own peak
 
 # Of the pooled quantile that few designs are calibrated by.
-HIGHEST_LEVEL = 0.96
+HIGHEST_LEVEL = 0.97
 # Bins of |error| / half width in `calibration_factor`: 2730 per decade.
 _RATIO_EDGES = np.geomspace(1e-12, 1e12, 2**16 + 1)
 
@@ -202,8 +202,8 @@ def calibration_factor(blocks: Iterable[tuple[Array, Array, Array]]) -> float:
     Statistical Association 118, by pooled distributions): the 0.9 (1 + 1 / n) quantile of
     |true - mean| / (1.645 std) over all values of the n designs. The values of a design depend on
     one another, so that few designs tell little of the next one, however many values they have; and
-    90% is the coverage on average over new designs, not in each of them. Below 15 designs the level
-    stays at 96%: what is beyond is a matter of the worst design's worst values.
+    90% is the coverage on average over new designs, not in each of them. Below 13 designs the level
+    stays at 97%: what is beyond is a matter of the worst design's worst values.
 
     Streams with constant memory: ratios are counted in log-spaced bins, and f is the upper edge of
     the quantile's bin. It is never below the exact quantile and at most 0.085% above it, within
