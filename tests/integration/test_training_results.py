@@ -6,7 +6,6 @@ started and what becomes of them is tested elsewhere.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ from simulgen_pipeline.training.errors import TrainingError
 from simulgen_pipeline.training.fit import fit_conditioner, fit_vae, refit_conditioner
 from simulgen_pipeline.training.job import read_job
 from simulgen_pipeline.training.worker import run_job
-from simulgen_pipeline.training.world import World, joined
+from simulgen_pipeline.training.world import find_world, joined
 
 from .small_training import SMALL, equal_weights, train
 
@@ -55,15 +54,15 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             run_torchrun(folder, num_processes)
             return
         job, arrays = read_job(folder)
-        world = World(0, 1, torch.device("cpu"), is_main=True)
+        world = find_world(leads=True)
         with joined(world, job.engine.timeout):
             run_job(folder, job, arrays, world)
 
     monkeypatch.setattr(launch, "run_torchrun", run)
-    for name, value in {"RANK": 0, "WORLD_SIZE": 1, "MASTER_ADDR": "localhost"}.items():
+    torchrun_says = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "MASTER_PORT": 0}
+    for name, value in torchrun_says.items():
         monkeypatch.setenv(name, str(value))
-    with socket.create_server(("localhost", 0)) as server:
-        monkeypatch.setenv("MASTER_PORT", str(server.getsockname()[1]))
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
     yield
     if dist.is_initialized():  # a training that failed has not left it
         dist.destroy_process_group()

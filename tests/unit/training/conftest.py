@@ -11,9 +11,7 @@ from simulgen_pipeline.data.reduction import PodBasis
 from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.scaling import DesignScaler, FieldScaler
 from simulgen_pipeline.models.vae import HierarchicalVae
-from simulgen_pipeline.training.objectives import (
-    Batch,
-)
+from simulgen_pipeline.training.objectives import Batch
 
 from .small_objectives import architecture_of
 

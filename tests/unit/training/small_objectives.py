@@ -5,13 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from simulgen_pipeline.models.design_sampler import DesignExplorer
 from simulgen_pipeline.models.latents import VaeArchitecture
 from simulgen_pipeline.models.layers import ResidualMlp
 from simulgen_pipeline.models.vae import HierarchicalVae
-from simulgen_pipeline.training.objectives import (
-    Batch,
-    Objective,
-)
+from simulgen_pipeline.training.field_augmentation import FieldAugmentation
+from simulgen_pipeline.training.objectives import Batch, EncoderObjective, Objective
 
 NUM_PARAMETERS = 2
 
@@ -31,6 +30,14 @@ def architecture_of(batch: Batch, **values: Any) -> VaeArchitecture:
 
 def mlp_for(vae: HierarchicalVae) -> ResidualMlp:
     return ResidualMlp(NUM_PARAMETERS, 2 * vae.architecture.num_latents, (32, 32))
+
+
+def encoder_objective_of(
+    vae: HierarchicalVae, posterior: ResidualMlp, batch: Batch
+) -> EncoderObjective:
+    """With designs sampled like the batch's, and fields as they are."""
+    sampler = DesignExplorer(batch.designs, mix=False)
+    return EncoderObjective(vae.encoder, vae.decoder, posterior, sampler, FieldAugmentation())
 
 
 def noise_for(objective: Objective, batch: Batch) -> Tensor:

@@ -10,11 +10,7 @@ from simulgen_pipeline.models.conditioner import Conditioner, ConditionerArchite
 from simulgen_pipeline.models.latents import Latents
 from simulgen_pipeline.models.vae import HierarchicalVae
 from simulgen_pipeline.training.config import Loss
-from simulgen_pipeline.training.objectives import (
-    Batch,
-    ConditionerObjective,
-    FieldFit,
-)
+from simulgen_pipeline.training.objectives import Batch, ConditionerObjective, FieldFit
 from simulgen_pipeline.training.picture_augmentation import NUM_NOISE_COLUMNS, PictureAugmentation
 
 from .small_objectives import (

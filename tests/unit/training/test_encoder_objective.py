@@ -6,19 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from simulgen_pipeline.models.design_sampler import MARGIN, DesignExplorer
+from simulgen_pipeline.models.design_sampler import MARGIN
 from simulgen_pipeline.models.latents import Latents, posterior_from
 from simulgen_pipeline.models.vae import HierarchicalVae
-from simulgen_pipeline.training.field_augmentation import FieldAugmentation
-from simulgen_pipeline.training.objectives import (
-    REAL_SHARE,
-    Batch,
-    EncoderObjective,
-)
+from simulgen_pipeline.training.objectives import REAL_SHARE, Batch, EncoderObjective
 
 from .small_objectives import (
     architecture_of,
     assert_unchanged,
+    encoder_objective_of,
     idle,
     mlp_for,
     noise_for,
@@ -31,13 +27,7 @@ from .small_objectives import (
 
 @pytest.fixture
 def encoder_objective(vae: HierarchicalVae, batch: Batch) -> EncoderObjective:
-    return EncoderObjective(
-        vae.encoder,
-        vae.decoder,
-        mlp_for(vae),
-        DesignExplorer(batch.designs, mix=False),
-        FieldAugmentation(),
-    )
+    return encoder_objective_of(vae, mlp_for(vae), batch)
 
 
 @pytest.mark.parametrize("term", ["loss", "latent_error"])
@@ -157,16 +147,6 @@ def test_training_an_encoder_does_not_touch_the_decoder_or_the_posterior_of_desi
     vae = HierarchicalVae(architecture_of(batch, spectral_normalisation=spectral))
     posterior = mlp_for(vae)
     before = snapshot(vae.decoder), snapshot(posterior)
-    overfit(
-        EncoderObjective(
-            vae.encoder,
-            vae.decoder,
-            posterior,
-            DesignExplorer(batch.designs, mix=False),
-            FieldAugmentation(),
-        ),
-        batch,
-        3,
-    )
+    overfit(encoder_objective_of(vae, posterior, batch), batch, 3)
     assert_unchanged(vae.decoder, before[0])
     assert_unchanged(posterior, before[1])

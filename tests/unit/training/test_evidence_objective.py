@@ -6,20 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from simulgen_pipeline.models.design_sampler import DesignExplorer
 from simulgen_pipeline.models.latents import Latents, posterior_from
 from simulgen_pipeline.models.vae import Encoder, HierarchicalVae
 from simulgen_pipeline.training.config import VaeConfig
-from simulgen_pipeline.training.field_augmentation import FieldAugmentation
 from simulgen_pipeline.training.losses import reconstruction_loss
-from simulgen_pipeline.training.objectives import (
-    Batch,
-    EncoderObjective,
-    EvidenceObjective,
-)
+from simulgen_pipeline.training.objectives import Batch, EvidenceObjective
 
 from .small_objectives import (
     architecture_of,
+    encoder_objective_of,
     idle,
     mlp_for,
     noise_for,
@@ -156,13 +151,7 @@ def test_a_posterior_of_designs_overfits_one_batch_and_the_encoder_follows(batch
     objective = evidence(vae, "design")
     overfit(objective, batch, 150)
     assert objective.validate(batch)["prediction_error"].mean().item() < 0.05
-    sleep = EncoderObjective(
-        vae.encoder,
-        vae.decoder,
-        objective.posterior,
-        DesignExplorer(batch.designs, mix=False),
-        FieldAugmentation(),
-    )
+    sleep = encoder_objective_of(vae, objective.posterior, batch)
     before = sleep.validate(batch)["reconstruction_error"].mean().item()
     overfit(sleep, batch, 150)
     after = sleep.validate(batch)["reconstruction_error"].mean().item()
