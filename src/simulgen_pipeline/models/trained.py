@@ -224,6 +224,13 @@ class CrossFittedConditioners:
     def __init__(self, parts: Sequence[tuple[TrainedConditioner, tuple[int, ...]]]) -> None:
         self.parts = list(parts)
 
+    @property
+    def num_designs(self) -> float:
+        """How many designs the conditioner knows that a validation design is predicted with, on
+        average; NaN without validation designs."""
+        known = [conditioner.num_designs for conditioner, rows in self.parts for _ in rows]
+        return float(np.mean(known)) if known else float("nan")
+
     def config(self) -> Config:
         return {
             "parts": [

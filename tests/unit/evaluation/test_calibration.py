@@ -9,6 +9,7 @@ from simulgen_pipeline.evaluation.calibration import (
     UNSHAPED,
     SpreadShape,
     choose_shape,
+    narrowing,
 )
 
 
@@ -124,3 +125,9 @@ def test_the_level_of_a_large_design_does_not_lose_to_rounding():
     mean[:, ::2] = -0.1
     spread = SpreadShape(1.0, 0.0).spread(mean, np.full_like(mean, 1e-4))
     np.testing.assert_allclose(spread, np.sqrt(2e-4), rtol=1e-3)
+
+
+def test_spreads_are_narrowed_by_the_root_of_how_many_more_designs_are_known():
+    assert narrowing(num_designs=144, num_known=121) == pytest.approx(11 / 12)
+    assert narrowing(num_designs=100, num_known=100) == 1
+    assert narrowing(num_designs=100, num_known=float("nan")) == 1

@@ -14,6 +14,7 @@ from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.pictures import has_pictures
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.evaluation import plots
+from simulgen_pipeline.evaluation.calibration import narrowing
 from simulgen_pipeline.models.baselines import BaselineConfig, Baselines
 from simulgen_pipeline.models.trained import (
     CrossFittedConditioners,
@@ -59,6 +60,8 @@ def assemble_surrogate(
 ) -> Surrogate:
     """Calibrate with models that do not know the validation designs, and put in those that do.
 
+    These know more designs than the models that calibrate: the VAE's spread is narrowed for it.
+
     The champion is chosen among models that know the same designs: a conditioner that was refitted
     with half of the validation designs would have been given more than the baselines.
     """
@@ -66,12 +69,15 @@ def assemble_surrogate(
     designs = vae.design_scaler.inputs(design_table.iloc[rows], warn=False)
     rivals = Surrogate(vae, conditioner, baselines, fields.metadata)
     validated = cross_validated(rivals, cross_fitted_conditioners, baselines)
+    calibration = calibrate(validated, rivals, fields, design_table)
+    num_designs, num_known = refitted_conditioner.num_designs, cross_fitted_conditioners.num_designs
+    calibration.factors[VAE] *= narrowing(num_designs, num_known)
     return Surrogate(
         vae,
         refitted_conditioner,
         baselines.refit(fields, rows, designs.features, config),
         fields.metadata,
-        *calibrate(validated, rivals, fields, design_table),
+        *calibration,
     )
 
 

@@ -36,12 +36,12 @@ REFITTED, SECOND = 2.0, 1.2
 TRAINED = 1.4
 
 
-def conditioner_of(field: np.ndarray) -> Any:
+def conditioner_of(field: np.ndarray, num_designs: int) -> Any:
     """One that predicts the same field (T, M) for every design, but for its members' opinions."""
     members = torch.from_numpy(np.stack([size * field for size in MEMBERS])).float()
     return SimpleNamespace(
         channels=lambda designs, vae: members[:, None].expand(-1, len(designs), -1, -1),
-        num_designs=19,
+        num_designs=num_designs,
     )
 
 
@@ -49,7 +49,10 @@ def cross_fitted_on(field: np.ndarray, split: Split) -> CrossFittedConditioners:
     """Of two parts of the validation designs, the second one's a little off."""
     first, *others = split.validation
     parts = [(1.0, (first,)), (SECOND, tuple(others))]
-    return CrossFittedConditioners([(conditioner_of(size * field), rows) for size, rows in parts])
+    num_known = len(split.train) + len(split.validation)
+    return CrossFittedConditioners(
+        [(conditioner_of(size * field, num_known - len(rows)), rows) for size, rows in parts]
+    )
 
 
 @pytest.fixture
@@ -82,12 +85,13 @@ def assembled(
             network=SimpleNamespace(architecture=SimpleNamespace(num_time_steps=len(mean))),
             decode=lambda stored: np.stack([mean] * len(stored.main)),
         )
-        refitted = conditioner_of(REFITTED * mean)
+        num_known = len(split.train) + len(split.validation)
+        refitted = conditioner_of(REFITTED * mean, num_known)
         cross_fitted = cross_fitted_on(mean, split)
         baselines = fit_baselines(fields, table, vae, BaselineConfig())
         surrogate = assemble_surrogate(
             vae,
-            conditioner_of(TRAINED * mean),
+            conditioner_of(TRAINED * mean, len(split.train)),
             refitted,
             cross_fitted,
             baselines,
@@ -172,16 +176,18 @@ def test_the_vae_predicts_with_the_refitted_conditioner_and_is_validated_without
     np.testing.assert_allclose(predicted, REFITTED * mean, rtol=1e-3, atol=1e-3 * mean.max())
 
 
-def test_the_vaes_spread_is_calibrated_by_conditioners_that_do_not_know_the_designs(
+def test_the_vaes_spread_is_calibrated_by_conditioners_without_the_designs_and_narrowed(
     assembled: Callable[..., Any], pulse: SimpleNamespace
 ) -> None:
     baselines, surrogate, _ = assembled()
     mean = pulse.fields[:14].mean(axis=0)
+    # One design is predicted by a conditioner that knows 18, four by one that knows 15.
+    narrowed = np.sqrt((18 + 4 * 15) / 5 / 19)
     inside = []
     for conditioner, rows in cross_fitted_on(mean, SPLIT).parts:
         one = surrogate.with_models(conditioner, baselines)
-        predicted = one.predict(pulse.designs.iloc[list(rows)])
-        inside.append(np.abs(predicted.fields - pulse.fields[list(rows)]) <= 1.645 * predicted.std)
+        told, std = one.predict(pulse.designs.iloc[list(rows)])
+        inside.append(np.abs(told - pulse.fields[list(rows)]) <= 1.645 * std / narrowed)
     assert np.concatenate(inside).mean() == pytest.approx(HIGHEST_LEVEL, abs=0.01)
 
 
