@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -20,8 +20,6 @@ from .presets import (
     CONDITIONER_PRESETS,
     FEWEST_PATCHES,
     LONE_VALUES,
-    STATIC_VALUES,
-    TRANSIENT_VALUES,
     VAE_PRESETS,
     settled,
     with_preset,
@@ -84,7 +82,7 @@ class OptimisationConfig(_Frozen):
     """AdamW with warm-up and cosine annealing, optionally with warm restarts.
 
     Attributes:
-        usual_steps: what `auto_steps: auto` is, unless the study or the VAE says otherwise.
+        usual_steps: what `auto_steps: auto` is; of a conditioner unless the VAE says otherwise.
         fewest_auto_epochs: that `num_epochs: auto` makes of its steps.
     """
 
@@ -132,6 +130,8 @@ class OptimisationConfig(_Frozen):
 class VaeOptimisation(OptimisationConfig):
     """The same for a VAE."""
 
+    usual_steps: ClassVar[int] = 3500
+
     learning_rate: float = Field(1e-3, gt=0, description="the highest, after warm-up")
 
 
@@ -173,12 +173,8 @@ class VaeConfig(_Frozen):
     )
     pod: PodConfig = PodConfig()
     size: Literal["small", "large"] = Field("small", description="large: twice the blocks")
-    filters: Literal["auto"] | Annotated[tuple[int, ...], Field(min_length=2)] = Field(
-        "auto", description="widest first; auto: wider for transient fields than for static ones"
-    )
-    num_blocks: Literal["auto"] | PositiveInt = Field(
-        "auto", description="residual blocks per level; auto: two for transient fields, or one"
-    )
+    filters: tuple[int, ...] = Field((128, 128, 128), min_length=2, description="widest first")
+    num_blocks: PositiveInt = Field(1, description="residual blocks per level")
     time_patch: Literal["auto"] | PositiveInt = Field(
         "auto", description="time steps that are one step of the VAE; auto: more of long series"
     )
@@ -212,8 +208,6 @@ class VaeConfig(_Frozen):
 
     @model_validator(mode="after")
     def _widest_first(self) -> VaeConfig:
-        if self.filters == "auto":
-            return self
         if min(self.filters) < 1 or list(self.filters) != sorted(self.filters, reverse=True):
             raise ValueError(f"filters must be positive, widest first; got {list(self.filters)}")
         return self
@@ -225,10 +219,10 @@ class VaeConfig(_Frozen):
             num_time_steps: T; static fields have one.
             have_pictures: the designs are pictures.
         """
-        are_static = num_time_steps == 1
-        usual = dict(STATIC_VALUES if are_static else TRANSIENT_VALUES)
-        usual["time_patch"] = max(1, num_time_steps // FEWEST_PATCHES)
-        usual["posterior"] = "field" if are_static and have_pictures else "design"
+        usual = {
+            "time_patch": max(1, num_time_steps // FEWEST_PATCHES),
+            "posterior": "field" if num_time_steps == 1 and have_pictures else "design",
+        }
         return VaeConfig.model_validate(settled(self.model_dump(), usual))
 
 

@@ -27,12 +27,8 @@ VAE_PRESETS: dict[int, dict[str, Any]] = {
         },
     },
     2: {},  # compact: VaeConfig's defaults, for studies of tens to hundreds of designs
-    3: {  # quick look, seconds on a laptop
-        "filters": [128, 128, 128],
-        "num_blocks": 1,
-        "training": {"auto_steps": 500},
-    },
-    4: {"filters": [384, 256, 192, 128], "num_blocks": 2},  # large studies, rich fields
+    3: {"training": {"auto_steps": 500}},  # quick look, seconds on a laptop
+    4: {"filters": [256, 192, 128], "num_blocks": 2},  # large studies, rich fields
     5: {"filters": [1024, 512, 256, 128], "num_blocks": 2},  # the original's width, on a GPU
 }
 
@@ -54,14 +50,6 @@ CONDITIONER_PRESETS: dict[int, dict[str, Any]] = {
     2: {},
 }
 
-# What `auto` is. Static fields are decoded in one time step: they do no better with a wider VAE,
-# and a step of training costs little.
-TRANSIENT_VALUES: dict[str, Any] = {"filters": [256, 192, 128], "num_blocks": 2}
-STATIC_VALUES: dict[str, Any] = {
-    "filters": [128, 128, 128],
-    "num_blocks": 1,
-    "training": {"auto_steps": 3500},
-}
 # A time axis that is longer is taken apart into patches, of which there are at least as many.
 FEWEST_PATCHES = 50
 # Of a conditioner on a VAE with a posterior given the design, which its members add to, and without

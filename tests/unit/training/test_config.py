@@ -49,27 +49,10 @@ def test_preset_2_is_the_default_and_the_fields_own_defaults() -> None:
     assert VaeConfig().hierarchical_latent_size == 8
 
 
-def test_preset_3_is_a_quarter_as_long_and_narrow() -> None:
+def test_preset_3_is_a_seventh_as_long() -> None:
     quick, default = VaeConfig(preset=3), VaeConfig()
-    assert 4 * quick.training.epochs(160) == default.training.epochs(160)
-    assert quick.filters == (128, 128, 128)
-
-
-def test_static_fields_have_a_smaller_vae_and_more_steps_unless_these_are_given() -> None:
-    static = VaeConfig().for_fields(num_time_steps=1, have_pictures=False)
-    assert (static.filters, static.num_blocks) == ((128, 128, 128), 1)
-    assert (static.posterior, static.training.auto_steps) == ("design", 3500)
-    assert static.training.epochs(160) == 350
-
-    given = VaeConfig.model_validate({"filters": [64, 32], "training": {"auto_steps": 2000}})
-    static = given.for_fields(num_time_steps=1, have_pictures=False)
-    assert (static.filters, static.num_blocks) == ((64, 32), 1)
-    assert static.training == given.training
-
-    original = VaeConfig(preset=1)
-    static = original.for_fields(num_time_steps=1, have_pictures=True)
-    assert (static.filters, static.num_blocks) == (original.filters, original.num_blocks)
-    assert static.training.epochs(100) == original.training.epochs(100)
+    assert 7 * quick.training.epochs(160) == default.training.epochs(160) == 350
+    assert (quick.filters, quick.num_blocks) == (default.filters, default.num_blocks)
 
 
 @pytest.mark.parametrize("preset", [1, 2, 3, 4, 5])
@@ -85,15 +68,17 @@ def test_what_is_written_down_means_the_same_when_it_is_read(preset: int) -> Non
         assert written_conditioner.for_vae(has_design_posterior=has_one) == expected_conditioner
 
 
+@pytest.mark.parametrize("preset", [2, 3, 4, 5])
 @pytest.mark.parametrize("have_pictures", [True, False])
-def test_transient_fields_have_the_wider_vae_or_the_presets(have_pictures: bool) -> None:
-    config = VaeConfig().for_fields(num_time_steps=50, have_pictures=have_pictures)
-    assert (config.filters, config.num_blocks) == ((256, 192, 128), 2)
-    assert config.training.epochs(160) == 200
-    for preset in (3, 4, 5):
-        config = VaeConfig(preset=preset)
-        expected = config.model_copy(update={"posterior": "design", "time_patch": 1})
-        assert config.for_fields(num_time_steps=50, have_pictures=have_pictures) == expected
+def test_a_study_decides_of_a_preset_what_is_auto_and_nothing_else(
+    preset: int, have_pictures: bool
+) -> None:
+    config = VaeConfig(preset=preset)
+    expected = config.model_copy(update={"posterior": "design", "time_patch": 1})
+    assert config.for_fields(num_time_steps=50, have_pictures=have_pictures) == expected
+    static = config.for_fields(num_time_steps=1, have_pictures=have_pictures)
+    posterior = "field" if have_pictures else "design"
+    assert static == config.model_copy(update={"posterior": posterior, "time_patch": 1})
 
 
 @pytest.mark.parametrize(
