@@ -15,7 +15,7 @@ from simulgen_pipeline.data.split import Split
 from .checkpoints import Checkpoints, check_same_epoch
 from .config import EngineConfig, OptimisationConfig
 from .data import Rows, TrainingData
-from .device import autocast, choose_precision
+from .device import autocast, choose_precision, seed_device
 from .errors import TrainingDivergedError, explain_divergence
 from .execution import compile_networks, keep_less
 from .objectives import Batch, Objective, Terms
@@ -26,7 +26,7 @@ from .world import World
 # The validation designs are evaluated about this many times in a training.
 NUM_VALIDATIONS = 15
 # A picture is drawn after every so many of them, and of the best weights at the end.
-VALIDATIONS_PER_PICTURE = 7
+VALIDATIONS_PER_PICTURE = 8
 # AdamW's decay rates of the gradient's moments.
 BETAS = (0.9, 0.99)
 # A training has gone astray when an epoch's mean gradient norm is this many times the usual one.
@@ -187,7 +187,7 @@ class Trainer:
         rate = self.state.rate_scale * learning_rate(step, num_steps, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        torch.manual_seed(_seed(self.seed, step, self.world.rank + 1))  # dropout
+        seed_device(self.world.device, _seed(self.seed, step, self.world.rank + 1))  # dropout
         noise = self._noise(step, num_designs)[self._places(num_designs)]
         # A process with no design left takes one along without weight, to join the reduction.
         weight = 1.0 if self.world.rank < num_designs else 0.0

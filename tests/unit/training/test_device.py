@@ -18,6 +18,7 @@ from simulgen_pipeline.training.device import (
     choose_precision,
     memory_environment,
     network_environment,
+    seed_device,
     thread_environment,
 )
 
@@ -85,3 +86,24 @@ def test_memory_that_is_needed_again_is_kept() -> None:
         return int(answer.stdout)
 
     assert page_faults(memory_environment()) < 0.5 * page_faults({})
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+        ),
+    ],
+)
+def test_a_seed_decides_what_is_drawn_on_a_device(kind: str) -> None:
+    device = torch.device(kind)
+
+    def drawn(seed: int) -> torch.Tensor:
+        seed_device(device, seed)
+        return torch.rand(5, device=device)
+
+    assert torch.equal(drawn(3), drawn(3))
+    assert not torch.equal(drawn(3), drawn(4))
