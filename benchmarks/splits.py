@@ -52,31 +52,44 @@ def main(arguments: list[str]) -> None:
 
 
 def measure_splits(data_set: DataSet, options: argparse.Namespace) -> None:
-    """A run of `full_vae` on each random split; what is there is written after each."""
-    result: dict[str, Any] = {
+    """A run of `full_vae` on each random split; what is there is written after each.
+
+    Those that the folder has already, of the same revision, packages and values, are not run again.
+    """
+    same = {
         "data_set": data_set.name,
         "code_revision": code_revision(),
         "versions": versions(),
-        "machine": machine(),
         "environment": options.env or "default",
         "parameters": dict(data_set.parameters),
-        "runs": [],
     }
+    path = options.out / f"{data_set.name}.splits.json"
+    result: dict[str, Any] = {**same, "machine": machine(), "runs": _runs_so_far(path, same)}
+    known = [run["split_seed"] for run in result["runs"]]
     parts = Study(options.data / data_set.name).parts
     num_designs = sum(len(rows) for rows in parts.values())
     split = {
         f"data.split.{part}": str(len(parts[part]) / num_designs) for part in ("validation", "test")
     }
-    for seed in options.seeds:
+    for seed in [seed for seed in options.seeds if seed not in known]:
         with TemporaryDirectory(prefix="benchmark.", ignore_cleanup_errors=True) as temporary:
             project = Project(Path(temporary), options.out / "logs")
             drawn = {"data.split.seed": str(seed), **split}
             run = project.run(data_set, options.data, MODE, 0, options.env, drawn)
         result["runs"].append({**run, "split_seed": seed})
         tell(data_set, f"split {seed}", run)
-        path = options.out / f"{data_set.name}.splits.json"
         write(path, json.dumps(result, indent=1) + "\n")
         write(options.out / "calibration.md", page(options.out))
+
+
+def _runs_so_far(path: Path, same: dict[str, Any]) -> list[dict[str, Any]]:
+    """The runs of a result that succeeded, if these values of it are the same."""
+    if not path.is_file():
+        return []
+    result = json.loads(path.read_text(encoding="utf-8"))
+    if any(result.get(name) != value for name, value in same.items()):
+        return []
+    return [run for run in result["runs"] if "metrics" in run]
 
 
 def page(folder: Path) -> str:

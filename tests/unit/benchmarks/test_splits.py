@@ -1,6 +1,7 @@
 """Calibration over random splits: what is run, and the table of it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,13 @@ def test_the_table_averages_over_the_splits_that_succeeded(tmp_path: Path) -> No
     ]
 
 
-def test_every_seed_is_a_split_of_the_sizes_of_the_data_sets_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = []
+DRAWN = {"data.split.validation": "0.2", "data.split.test": "0.2"}
+
+
+@pytest.fixture
+def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    """A call that measures `burgers` with some seeds, and returns what was run; seed 7 fails."""
+    asked: list[Any] = []
 
     class Recorded:
         def __init__(self, folder: Path, logs: Path) -> None:
@@ -50,19 +54,50 @@ def test_every_seed_is_a_split_of_the_sizes_of_the_data_sets_own(
 
         def run(self, *arguments: Any) -> dict[str, Any]:
             asked.append(arguments[2:])
-            return {"mode": arguments[2], **run_with(0.9, 0.9, 0.1)}
+            failed = arguments[5]["data.split.seed"] == "7"
+            return {"error": "broken"} if failed else run_with(0.9, 0.9, 0.1)
 
     parts = {"train": np.arange(6), "validation": np.arange(6, 8), "test": np.arange(8, 10)}
     monkeypatch.setattr(splits, "Project", Recorded)
     monkeypatch.setattr(splits, "missing_files", lambda *_: [])
     monkeypatch.setattr(splits, "Study", lambda folder: type("Parts", (), {"parts": parts}))
-    splits.main(
-        [f"--data={tmp_path}", f"--out={tmp_path}", "--set", "burgers", "--seeds", "4", "9"]
-    )
-    drawn = {"data.split.validation": "0.2", "data.split.test": "0.2"}
-    assert asked == [
-        ("full_vae", 0, None, {"data.split.seed": seed, **drawn}) for seed in ("4", "9")
+
+    def measured(*seeds: str, revision: str = "0123456789") -> list[Any]:
+        asked.clear()
+        monkeypatch.setattr(splits, "code_revision", lambda: revision)
+        out = [f"--data={tmp_path}", f"--out={tmp_path}"]
+        splits.main([*out, "--set", "burgers", "--seeds", *seeds])
+        return list(asked)
+
+    return measured
+
+
+def seeds_written(folder: Path) -> list[int]:
+    written = json.loads((folder / "burgers.splits.json").read_text(encoding="utf-8"))
+    return [run["split_seed"] for run in written["runs"]]
+
+
+def test_every_seed_is_a_split_of_the_sizes_of_the_data_sets_own(
+    measure: Callable[..., list[Any]], tmp_path: Path
+) -> None:
+    assert measure("4", "9") == [
+        ("full_vae", 0, None, {"data.split.seed": seed, **DRAWN}) for seed in ("4", "9")
     ]
-    written = json.loads((tmp_path / "burgers.splits.json").read_text(encoding="utf-8"))
-    assert [run["split_seed"] for run in written["runs"]] == [4, 9]
+    assert seeds_written(tmp_path) == [4, 9]
     assert "burgers" in (tmp_path / "calibration.md").read_text(encoding="utf-8")
+
+
+def test_what_is_measured_goes_on_with_the_splits_that_are_missing_or_failed(
+    measure: Callable[..., list[Any]], tmp_path: Path
+) -> None:
+    measure("4", "7")
+    assert [run[3]["data.split.seed"] for run in measure("4", "7", "9")] == ["7", "9"]
+    assert seeds_written(tmp_path) == [4, 7, 9]
+
+
+def test_what_another_revision_measured_is_measured_again(
+    measure: Callable[..., list[Any]], tmp_path: Path
+) -> None:
+    measure("4")
+    assert len(measure("9", revision="9876543210")) == 1
+    assert seeds_written(tmp_path) == [9]
