@@ -27,7 +27,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt
 
 demo: $(VENV)/.installed  ## Make data, train, predict held-back designs, say how good it is
 	$(BIN)/kedro run --pipeline=demo_data
-	$(BIN)/kedro run --pipeline=full_vae --params=vae.training.auto_steps=1000,refit.training.auto_steps=150
+	$(BIN)/kedro run --pipeline=full_vae
 	$(BIN)/kedro run --pipeline=predict
 	$(BIN)/kedro summary --truth=data/01_raw/new_simulations.h5
 

@@ -54,17 +54,19 @@ def main(arguments: list[str]) -> None:
 def measure_splits(data_set: DataSet, options: argparse.Namespace) -> None:
     """A run of `full_vae` on each random split; what is there is written after each.
 
-    Those that the folder has already, of the same revision, packages and values, are not run again.
+    Those that the folder has already, of the same revision, packages, machine and values, are not
+    run again.
     """
     same = {
         "data_set": data_set.name,
         "code_revision": code_revision(),
         "versions": versions(),
+        "machine": machine(),
         "environment": options.env or "default",
         "parameters": dict(data_set.parameters),
     }
     path = options.out / f"{data_set.name}.splits.json"
-    result: dict[str, Any] = {**same, "machine": machine(), "runs": _runs_so_far(path, same)}
+    result: dict[str, Any] = {**same, "runs": _runs_so_far(path, same)}
     known = [run["split_seed"] for run in result["runs"]]
     parts = Study(options.data / data_set.name).parts
     num_designs = sum(len(rows) for rows in parts.values())
@@ -83,8 +85,9 @@ def measure_splits(data_set: DataSet, options: argparse.Namespace) -> None:
 
 
 def _runs_so_far(path: Path, same: dict[str, Any]) -> list[dict[str, Any]]:
-    """The runs of a result that succeeded, if these values of it are the same."""
-    if not path.is_file():
+    """The runs of a result that succeeded, if these values of it are the same, code included."""
+    revision = same["code_revision"]
+    if not path.is_file() or revision is None or revision.endswith("+"):
         return []
     result = json.loads(path.read_text(encoding="utf-8"))
     if any(result.get(name) != value for name, value in same.items()):

@@ -120,14 +120,14 @@ class _Moments(NamedTuple):
 def narrowing(num_designs: int, num_known: float) -> float:
     """Factor on a spread that models which know fewer designs have calibrated.
 
-    What is learned from n designs has errors that fall at least as n^-1/2, the rate at which
-    parameters are estimated, while the members' disagreement hardly falls.
+    Errors of what is learned from n designs are taken to fall as n^-1/2, the rate at which
+    parameters are estimated, and the members' disagreement not to fall with them.
 
     Args:
         num_designs: known to the model that predicts.
-        num_known: known to those that its spread was calibrated by; NaN if it was not.
+        num_known: known to those that its spread was calibrated by.
     """
-    return 1.0 if np.isnan(num_known) else float(np.sqrt(num_known / num_designs))
+    return float(np.sqrt(num_known / num_designs))
 
 
 def choose_shape(designs: Iterable[tuple[Float, Float, Float]], seed: int = 0) -> SpreadShape:

@@ -227,9 +227,8 @@ class CrossFittedConditioners:
     @property
     def num_designs(self) -> float:
         """How many designs the conditioner knows that a validation design is predicted with, on
-        average; NaN without validation designs."""
-        known = [conditioner.num_designs for conditioner, rows in self.parts for _ in rows]
-        return float(np.mean(known)) if known else float("nan")
+        average over these designs."""
+        return float(np.mean([known.num_designs for known, rows in self.parts for _ in rows]))
 
     def config(self) -> Config:
         return {

@@ -5,7 +5,7 @@ H latent of a level.
 
 Level 0 has the whole time axis, some time steps at a time where there are many (patches, as vision
 transformers take pictures apart, Dosovitskiy et al. 2021), and the widest filters; each further
-level is narrower, and halves the axis where it is long enough. The encoder goes from level 0 to
+level is no wider, and halves the axis where it is long enough. The encoder goes from level 0 to
 level L - 1, whose features give the posterior of all latents: a main one, and one of size H for
 each of the L - 1 levels above, relative to a learned prior given all latents before it. The decoder
 goes back from level L - 1 to level 0 and sees the latents and nothing else.

@@ -86,7 +86,7 @@ class OptimisationConfig(_Frozen):
         fewest_auto_epochs: that `num_epochs: auto` makes of its steps.
     """
 
-    usual_steps: ClassVar[int] = 2000
+    usual_steps: ClassVar[int]
     fewest_auto_epochs: ClassVar[int] = 20
 
     num_epochs: Literal["auto"] | int = Field(

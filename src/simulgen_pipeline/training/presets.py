@@ -28,7 +28,11 @@ VAE_PRESETS: dict[int, dict[str, Any]] = {
     },
     2: {},  # compact: VaeConfig's defaults, for studies of tens to hundreds of designs
     3: {"training": {"auto_steps": 500}},  # quick look, seconds on a laptop
-    4: {"filters": [256, 192, 128], "num_blocks": 2},  # large studies, rich fields
+    4: {  # wide, for many simulations of rich fields
+        "filters": [256, 192, 128],
+        "num_blocks": 2,
+        "training": {"auto_steps": 2000},
+    },
     5: {"filters": [1024, 512, 256, 128], "num_blocks": 2},  # the original's width, on a GPU
 }
 

@@ -95,9 +95,11 @@ def test_what_is_measured_goes_on_with_the_splits_that_are_missing_or_failed(
     assert seeds_written(tmp_path) == [4, 7, 9]
 
 
-def test_what_another_revision_measured_is_measured_again(
-    measure: Callable[..., list[Any]], tmp_path: Path
+@pytest.mark.parametrize("revisions", [("0123456789", "9876543210"), ("0123+", "0123+")])
+def test_what_other_code_measured_is_measured_again(
+    measure: Callable[..., list[Any]], tmp_path: Path, revisions: tuple[str, str]
 ) -> None:
-    measure("4")
-    assert len(measure("9", revision="9876543210")) == 1
-    assert seeds_written(tmp_path) == [9]
+    first, second = revisions
+    measure("4", revision=first)
+    assert len(measure("4", "9", revision=second)) == 2
+    assert seeds_written(tmp_path) == [4, 9]

@@ -130,4 +130,3 @@ def test_the_level_of_a_large_design_does_not_lose_to_rounding():
 def test_spreads_are_narrowed_by_the_root_of_how_many_more_designs_are_known():
     assert narrowing(num_designs=144, num_known=121) == pytest.approx(11 / 12)
     assert narrowing(num_designs=100, num_known=100) == 1
-    assert narrowing(num_designs=100, num_known=float("nan")) == 1

@@ -68,6 +68,12 @@ def test_what_is_written_down_means_the_same_when_it_is_read(preset: int) -> Non
         assert written_conditioner.for_vae(has_design_posterior=has_one) == expected_conditioner
 
 
+def test_preset_4_is_wide_and_shorter() -> None:
+    wide = VaeConfig(preset=4)
+    assert (wide.filters, wide.num_blocks) == ((256, 192, 128), 2)
+    assert wide.training.epochs(160) == 200
+
+
 @pytest.mark.parametrize("preset", [2, 3, 4, 5])
 @pytest.mark.parametrize("have_pictures", [True, False])
 def test_a_study_decides_of_a_preset_what_is_auto_and_nothing_else(
@@ -259,15 +265,15 @@ def test_an_epoch_is_made_of_full_batches(num_designs: int, batch_size: int, ste
 
 
 def test_auto_epochs_aim_at_a_number_of_steps() -> None:
-    config = OptimisationConfig(batch_size=16)
+    config = VaeConfig().training
     for num_designs in (5, 40, 200):
         steps = config.epochs(num_designs) * config.steps_per_epoch(num_designs)
-        assert steps == pytest.approx(2000, rel=0.05)
+        assert steps == pytest.approx(3500, rel=0.05)
     assert OptimisationConfig(num_epochs=7).epochs(200) == 7
 
 
 def test_many_designs_are_seen_several_times_all_the_same() -> None:
-    assert OptimisationConfig(batch_size=1).epochs(10**6) == 20
+    assert VaeConfig().training.epochs(10**6) == 20
     # What starts from trained weights needs fewer.
     assert ConditionerConfig().training.epochs(10**6) == 10
     assert EndToEndConfig().training.epochs(10**6) == 20

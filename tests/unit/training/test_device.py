@@ -98,8 +98,16 @@ def test_memory_that_is_needed_again_is_kept() -> None:
         ),
     ],
 )
-def test_a_seed_decides_what_is_drawn_on_a_device(kind: str) -> None:
+def test_a_seed_decides_what_is_drawn_on_the_device_that_trains_and_no_other(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*seeds: int) -> None:
+        raise AssertionError("all kinds of devices were seeded")
+
+    monkeypatch.setattr(torch, "manual_seed", refuse)
     device = torch.device(kind)
+    if kind == "cpu":
+        monkeypatch.setattr(torch.cuda, "manual_seed", refuse)
 
     def drawn(seed: int) -> torch.Tensor:
         seed_device(device, seed)

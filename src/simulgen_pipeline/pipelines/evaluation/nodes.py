@@ -60,7 +60,8 @@ def assemble_surrogate(
 ) -> Surrogate:
     """Calibrate with models that do not know the validation designs, and put in those that do.
 
-    These know more designs than the models that calibrate: the VAE's spread is narrowed for it.
+    The conditioner that predicts knows more designs than those that calibrate, which narrows the
+    VAE's spread.
 
     The champion is chosen among models that know the same designs: a conditioner that was refitted
     with half of the validation designs would have been given more than the baselines.
@@ -71,7 +72,8 @@ def assemble_surrogate(
     validated = cross_validated(rivals, cross_fitted_conditioners, baselines)
     calibration = calibrate(validated, rivals, fields, design_table)
     num_designs, num_known = refitted_conditioner.num_designs, cross_fitted_conditioners.num_designs
-    calibration.factors[VAE] *= narrowing(num_designs, num_known)
+    narrowed = calibration.factors[VAE] * narrowing(num_designs, num_known)
+    calibration = calibration._replace(factors={**calibration.factors, VAE: narrowed})
     return Surrogate(
         vae,
         refitted_conditioner,

@@ -176,18 +176,29 @@ def test_the_vae_predicts_with_the_refitted_conditioner_and_is_validated_without
     np.testing.assert_allclose(predicted, REFITTED * mean, rtol=1e-3, atol=1e-3 * mean.max())
 
 
-def test_the_vaes_spread_is_calibrated_by_conditioners_without_the_designs_and_narrowed(
-    assembled: Callable[..., Any], pulse: SimpleNamespace
+def test_the_vaes_spread_is_narrowed_for_the_designs_that_calibrating_conditioners_lack(
+    assembled: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    _, surrogate, _ = assembled()
+    monkeypatch.setattr(nodes, "narrowing", lambda num_designs, num_known: 1.0)
+    _, as_calibrated, _ = assembled()
+    # One design is predicted by a conditioner that knows 18, four by one that knows 15.
+    expected = {"vae": np.sqrt((18 + 4 * 15) / 5 / 19), "pod_rbf": 1.0, "pod_gpr": 1.0}
+    ratios = {name: of / as_calibrated.factors[name] for name, of in surrogate.factors.items()}
+    assert ratios == pytest.approx(expected)
+
+
+def test_the_vaes_spread_is_calibrated_by_conditioners_that_do_not_know_the_designs(
+    assembled: Callable[..., Any], pulse: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "narrowing", lambda num_designs, num_known: 1.0)
     baselines, surrogate, _ = assembled()
     mean = pulse.fields[:14].mean(axis=0)
-    # One design is predicted by a conditioner that knows 18, four by one that knows 15.
-    narrowed = np.sqrt((18 + 4 * 15) / 5 / 19)
     inside = []
     for conditioner, rows in cross_fitted_on(mean, SPLIT).parts:
         one = surrogate.with_models(conditioner, baselines)
         told, std = one.predict(pulse.designs.iloc[list(rows)])
-        inside.append(np.abs(told - pulse.fields[list(rows)]) <= 1.645 * std / narrowed)
+        inside.append(np.abs(told - pulse.fields[list(rows)]) <= 1.645 * std)
     assert np.concatenate(inside).mean() == pytest.approx(HIGHEST_LEVEL, abs=0.01)
 
 
