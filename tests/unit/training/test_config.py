@@ -55,6 +55,18 @@ def test_preset_3_is_a_seventh_as_long() -> None:
     assert (quick.filters, quick.num_blocks) == (default.filters, default.num_blocks)
 
 
+def test_what_is_given_stays_whatever_the_study() -> None:
+    original = VaeConfig(preset=1)
+    static = original.for_fields(num_time_steps=1, have_pictures=True)
+    assert (static.filters, static.num_blocks) == (original.filters, original.num_blocks)
+    assert static.training.epochs(100) == original.training.epochs(100)
+
+    given = VaeConfig.model_validate({"filters": [64, 32], "training": {"auto_steps": 2000}})
+    static = given.for_fields(num_time_steps=1, have_pictures=False)
+    assert (static.filters, static.num_blocks) == ((64, 32), 1)
+    assert static.training == given.training
+
+
 @pytest.mark.parametrize("preset", [1, 2, 3, 4, 5])
 def test_what_is_written_down_means_the_same_when_it_is_read(preset: int) -> None:
     vae, conditioner = VaeConfig(preset=preset), ConditionerConfig()
