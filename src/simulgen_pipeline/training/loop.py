@@ -168,10 +168,13 @@ class Trainer:
         if self.objective.needs_partners:  # the next design of the whole batch
             next_one = [np.roll(part, -1)[mine].tolist() for part in parts]
             wanted = [Rows(w.designs, p) for w, p in zip(wanted, next_one, strict=True)]
-        rows = [
-            self._step(epoch * self.steps_per_epoch + i, size, batch)
-            for i, batch in enumerate(self.data.batches(wanted))
+        first = epoch * self.steps_per_epoch
+        steps = [
+            self._step(first + i, size, batch) for i, batch in enumerate(self.data.batches(wanted))
         ]
+        # Summed over processes once per epoch: each reduction is a wait for the slowest.
+        totals = self._finite([terms for terms, _ in steps], first)
+        rows = [row | terms for (_, row), terms in zip(steps, totals, strict=True)]
         row = {name: _mean([r[name] for r in rows]) for name in rows[0]}
         row["samples_per_second"] = size * len(rows) / (time.perf_counter() - start)
         return {"epoch": epoch + 1, **row}
@@ -181,8 +184,11 @@ class Trainer:
         mine = np.arange(num_designs)[self.world.rank :: self.world.size]
         return mine if len(mine) else np.array([0])
 
-    def _step(self, step: int, num_designs: int, batch: Batch) -> Row:
-        """One optimizer step on a global batch, of which this process has its share."""
+    def _step(self, step: int, num_designs: int, batch: Batch) -> tuple[Terms, Row]:
+        """One optimizer step on a global batch, of which this process has its share.
+
+        Returns this process's share of each term of the loss, and what is the same for all.
+        """
         num_steps = self.num_epochs * self.steps_per_epoch
         rate = self.state.rate_scale * learning_rate(step, num_steps, self.config)
         for group in self.optimizer.param_groups:
@@ -193,20 +199,20 @@ class Trainer:
         weight = 1.0 if self.world.rank < num_designs else 0.0
         with autocast(self.world.device, self.precision):
             terms: Terms = self.wrapped(batch, noise.to(self.world.device), step / num_steps)
-        sums = {name: weight * value.float().sum() / num_designs for name, value in terms.items()}
-        # Summed while gradients are computed, which need not wait for what is only looked at.
-        totals = self.world.start_sum(torch.stack([value.detach() for value in sums.values()]))
+        mine = {name: weight * value.float().sum() / num_designs for name, value in terms.items()}
         # The wrapper averages gradients over processes; the loss is a mean over the global batch.
-        self.scaler.scale(sums["loss"] * self.world.size).backward()
-        row = self._finite(totals(), sums, step)
+        self.scaler.scale(mine["loss"] * self.world.size).backward()
+        mine = {name: value.detach() for name, value in mine.items()}
         self.scaler.unscale_(self.optimizer)
         norm = float(nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip))
-        if self.scaler.is_enabled() and not np.isfinite(norm):
-            norm = float("nan")  # gradients beyond float16: the scaler skips this step
+        if not np.isfinite(norm):  # on every process, as gradients are the same
+            self._finite([mine], step)
+            if self.scaler.is_enabled():
+                norm = float("nan")  # gradients beyond float16: the scaler skips this step
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        return {**row, "learning_rate": rate, "gradient_norm": norm}
+        return mine, {"learning_rate": rate, "gradient_norm": norm}
 
     def _noise(self, step: int, num_designs: int) -> Tensor:
         """Standard normal noise of the whole global batch, the same on any number of processes."""
@@ -214,19 +220,27 @@ class Trainer:
         size: int = self.objective.noise_size  # type: ignore[assignment]
         return torch.randn(num_designs, size, generator=generator)
 
-    def _finite(self, totals: Tensor, sums: dict[str, Tensor], step: int) -> Row:
-        """The terms' means over the global batch, checked before the weights follow them."""
-        row = dict(zip(sums, totals.tolist(), strict=True))
-        bad = [name for name, value in row.items() if not np.isfinite(value)]
-        if bad:
-            raise TrainingDivergedError(self._diverged(bad, sums, step))
-        return row
+    def _finite(self, shares: list[Terms], first: int) -> list[Row]:
+        """Each step's terms over the global batch, of the processes' shares from step `first` on.
 
-    def _diverged(self, bad: list[str], sums: dict[str, Tensor], step: int) -> str:
-        """Which term is not finite, where, and what to do; every process has to ask."""
-        mine = torch.zeros(self.world.size, device=self.world.device)
-        mine[self.world.rank] = any(not bool(sums[name].isfinite()) for name in bad)
-        culprits = [str(rank) for rank, is_bad in enumerate(self.world.sum(mine)) if is_bad]
+        Raises:
+            TrainingDivergedError: one of them is not finite; on every process.
+        """
+        names = list(shares[0])
+        mine = torch.stack([torch.stack([share[name] for name in names]) for share in shares])
+        totals = self.world.sum(mine)
+        bad_steps = (~totals.isfinite()).any(dim=1).nonzero().flatten().tolist()
+        if bad_steps:
+            i = bad_steps[0]
+            raise TrainingDivergedError(self._diverged(names, totals[i], mine[i], first + i))
+        return [dict(zip(names, values, strict=True)) for values in totals.tolist()]
+
+    def _diverged(self, names: list[str], totals: Tensor, mine: Tensor, step: int) -> str:
+        """Which terms are not finite, where, and what to do; every process has to ask."""
+        is_mine = torch.zeros(self.world.size, device=self.world.device)
+        is_mine[self.world.rank] = not bool(mine.isfinite().all())
+        culprits = [str(rank) for rank, is_bad in enumerate(self.world.sum(is_mine)) if is_bad]
+        bad = [name for name, is_good in zip(names, totals.isfinite(), strict=True) if not is_good]
         terms = [name for name in bad if name != "loss"] or bad
         epoch, batch = divmod(step, self.steps_per_epoch)
         place = f"epoch {epoch + 1}, batch {batch + 1}"

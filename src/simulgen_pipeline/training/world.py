@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,18 +32,9 @@ class World:
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all processes, on each of them."""
-        return self.start_sum(values)()
-
-    def start_sum(self, values: Tensor) -> Callable[[], Tensor]:
-        """Begin a sum over all processes; what is returned waits for it, and gives it."""
-        values = values.clone()
-        work = dist.all_reduce(values, async_op=True)
-
-        def finish() -> Tensor:
-            work.wait()
-            return values
-
-        return finish
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module with gradients averaged over all processes; one process has nothing to average

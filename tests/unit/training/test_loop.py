@@ -60,7 +60,6 @@ def trainer_of(
         is_main=num_processes == 1,
         wrap=lambda module: module,
         sum=lambda values: values.clone(),
-        start_sum=lambda values: values.clone,
     )
     progress = Progress(folder / "logs")
     progress.begin("valley", 0)
@@ -209,6 +208,21 @@ def test_a_divergence_is_told_with_term_place_and_remedy(
         trainer.run()
     assert error.value.__notes__ == ["It happened in valley, epoch 7."]
     assert ("training.precision=float32" in str(error.value)) == has_other_remedy
+
+
+class Overflown(Valley):
+    """A valley with a term without gradient that is infinite from the seventh epoch on."""
+
+    def forward(self, batch: Tensor, noise: Tensor, progress: float) -> dict[str, Tensor]:
+        terms = super().forward(batch, noise, progress)
+        size = torch.full_like(terms["loss"], float("inf") if progress >= 0.5 else 1.0)
+        return terms | {"size": size.detach()}
+
+
+def test_a_term_that_leaves_gradients_finite_is_told_too(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path, Overflown((1.0, 1.0)))
+    with pytest.raises(TrainingDivergedError, match=r"size is not finite in epoch 7, batch 1\. "):
+        trainer.run()
 
 
 def test_any_error_is_told_with_its_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ objective = EvidenceObjective(vae.decoder, vae.encoder, VaeConfig())
 train, validation = range(num_designs - 8), range(num_designs - 8, num_designs)
 world = SimpleNamespace(
     rank=0, size=1, device=cpu, is_main=True, wrap=lambda module: module,
-    sum=lambda values: values.clone(), start_sum=lambda values: values.clone,
+    sum=lambda values: values.clone(),
 )
 trainer = Trainer(
     objective, data, Split(train=train, validation=validation, test=()),
