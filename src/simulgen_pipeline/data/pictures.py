@@ -36,6 +36,8 @@ SMALLEST_RESIDUAL = 1e-3  # of rounded levels
 # Pictures of more pixels are refused: a file of a few bytes can claim any number.
 MOST_PIXELS = 100_000_000
 MOST_LEVEL = 65535  # of 16 bits
+# What Pillow raises when a file is no picture, or damaged.
+BROKEN = OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError
 
 Pictures = pd.DataFrame | NDArray[Any] | Sequence[Any]
 
@@ -56,14 +58,7 @@ def read_picture(path: Path, image_size: int) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(path) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise DataError(
-                    f"{path} has {image.width} x {image.height} pixels; expected at most "
-                    f"{MOST_PIXELS:,}. Save it smaller: it is resized to {image_size} x "
-                    f"{image_size} in any case."
-                )
-            image.load()
-            upright = ImageOps.exif_transpose(image)
+            return _levels(image, str(path), image_size)
     except FileNotFoundError as error:
         raise DataError(
             f"There is no picture {path}. Expected a PNG or JPG file; it was there when the folder "
@@ -71,20 +66,32 @@ def read_picture(path: Path, image_size: int) -> NDArray[np.uint8]:
         ) from error
     except DataError:
         raise
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        UnidentifiedImageError,
-        Image.DecompressionBombError,
-    ) as error:
+    except BROKEN as error:
+        raise _unreadable(str(path), error) from error
+
+
+def _levels(image: Image.Image, name: str, image_size: int) -> NDArray[np.uint8]:
+    """RGB levels (S, S, 3) of an opened picture, the right way up."""
+    if image.width * image.height > MOST_PIXELS:
         raise DataError(
-            f"{path} is not a readable picture: {error}. Expected a PNG or JPG file; save it again."
-        ) from error
+            f"{name} has {image.width} x {image.height} pixels; expected at most {MOST_PIXELS:,}. "
+            f"Save it smaller: it is resized to {image_size} x {image_size} in any case."
+        )
+    try:
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+    except BROKEN as error:
+        raise _unreadable(name, error) from error
     try:
         return _resized(_as_rgb(upright), image_size)
     except (OSError, ValueError) as error:  # also a DataError
-        raise DataError(f"{path}: {error}") from error
+        raise DataError(f"{name}: {error}") from error
+
+
+def _unreadable(name: str, error: Exception) -> DataError:
+    return DataError(
+        f"{name} is not a readable picture: {error}. Expected a PNG or JPG file; save it again."
+    )
 
 
 def largest_side(paths: Iterable[str | Path]) -> int:
@@ -126,6 +133,28 @@ def _resized(image: Image.Image, image_size: int) -> NDArray[np.uint8]:
     return np.asarray(image, dtype=np.uint8)
 
 
+def _image_of(levels: NDArray[Any]) -> Image.Image:
+    if levels.ndim == 3 and levels.shape[2] == 1:
+        levels = levels[..., 0]
+    if levels.dtype != np.uint8:
+        raise DataError(
+            f"A picture given as an array has dtype {levels.dtype}; expected uint8, levels from 0 "
+            f"to 255."
+        )
+    if levels.ndim != 2 and levels.shape[2:] not in ((3,), (4,)):
+        raise DataError(
+            f"A picture given as an array has shape {list(levels.shape)}; expected [height, "
+            f"width], or [height, width, 3] for colours."
+        )
+    return Image.fromarray(np.ascontiguousarray(levels))
+
+
+def _names(pictures: NDArray[Any] | Sequence[Any]) -> list[str]:
+    """Files' paths, where pictures have some, or their numbers."""
+    paths = [p if isinstance(p, str | Path) else getattr(p, "filename", "") for p in pictures]
+    return [str(path) or f"picture {number}" for number, path in enumerate(paths)]
+
+
 class PictureScaler:
     """What networks and kernels see of pictures: levels, and principal components.
 
@@ -147,7 +176,7 @@ class PictureScaler:
         Raises:
             DataError: a picture is missing or broken, or all pictures are the same.
         """
-        levels = self._read(designs)
+        levels, _ = self._read(designs)
         is_grey = bool((levels == levels[..., :1]).all())
         self.num_channels_ = 1 if is_grey else 3
         flat = self._flat(levels)
@@ -175,10 +204,10 @@ class PictureScaler:
         Raises:
             DataError: a picture is missing or broken, or an array's shape is not that of pictures.
         """
-        levels = self._read(designs)
+        levels, names = self._read(designs)
         flat = self._flat(levels)
         if warn:
-            self._warn_unlike(levels, flat)
+            self._warn_unlike(levels, flat, names)
         features = self._coefficients(flat).astype(np.float64) / self.scale_
         pictures = np.moveaxis(levels[..., : self.num_channels_], -1, 1)
         return DesignInputs(features, np.ascontiguousarray(pictures))
@@ -199,26 +228,28 @@ class PictureScaler:
             residuals.append(float(np.linalg.norm(outside, axis=1).max()))
         return max(residuals, default=float(self._residuals(flat).max()))
 
-    def _warn_unlike(self, levels: NDArray[np.uint8], flat: NDArray[np.float32]) -> None:
+    def _warn_unlike(
+        self, levels: NDArray[np.uint8], flat: NDArray[np.float32], names: Sequence[str]
+    ) -> None:
         coloured = (levels != levels[..., :1]).any(axis=(1, 2, 3))
         if self.num_channels_ == 1 and coloured.any():
             logger.warning(
                 "%d of %d pictures have colours where the training pictures had none; only their "
-                "red levels are seen. The first is picture %d.",
+                "red levels are seen. The first is %s.",
                 coloured.sum(),
                 len(coloured),
-                np.argmax(coloured),
+                names[int(np.argmax(coloured))],
             )
         unlike = self._residuals(flat) > UNLIKE * self.residual_ + SMALLEST_RESIDUAL
         if unlike.any():
             logger.warning(
                 "%d of %d pictures are unlike the training pictures: what their principal "
                 "components leave out is more than %g times the most found there. Predictions of "
-                "them are extrapolations. The first is picture %d.",
+                "them are extrapolations. The first is %s.",
                 unlike.sum(),
                 len(unlike),
                 UNLIKE,
-                np.argmax(unlike),
+                names[int(np.argmax(unlike))],
             )
 
     def _coefficients(self, flat: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -239,8 +270,9 @@ class PictureScaler:
         flat = np.stack(reduced)[..., : self.num_channels_].reshape(len(levels), -1)
         return np.asarray(flat, dtype=np.float32) / np.float32(255)
 
-    def _read(self, designs: Pictures) -> NDArray[np.uint8]:
-        """RGB levels (n, S, S, 3) of a table with a column `picture`, or files, images, arrays."""
+    def _read(self, designs: Pictures) -> tuple[NDArray[np.uint8], list[str]]:
+        """RGB levels (n, S, S, 3) of a table with a column `picture`, or files, images, arrays, and
+        what to call the pictures."""
         if isinstance(designs, pd.DataFrame):
             if PICTURE_COLUMN not in designs.columns:
                 raise DataError(
@@ -253,24 +285,23 @@ class PictureScaler:
                 f"Pictures of shape {list(designs.shape)} do not fit: expected [num_designs, "
                 f"height, width] or [num_designs, height, width, 3], levels from 0 to 255."
             )
-        return np.stack([self._read_one(picture) for picture in designs])
+        if len(designs) == 0:
+            raise DataError("There are no pictures. Expected one for each design.")
+        names = _names(designs)
+        levels = [self._read_one(*one) for one in zip(designs, names, strict=True)]
+        return np.stack(levels), names
 
-    def _read_one(self, picture: Any) -> NDArray[np.uint8]:
+    def _read_one(self, picture: Any, name: str) -> NDArray[np.uint8]:
         if isinstance(picture, str | Path):
             return read_picture(Path(picture), self.image_size)
         if isinstance(picture, np.ndarray):
-            if picture.dtype != np.uint8:
-                raise DataError(
-                    f"A picture given as an array has dtype {picture.dtype}; expected uint8, "
-                    f"levels from 0 to 255."
-                )
-            picture = Image.fromarray(np.ascontiguousarray(picture))
+            picture = _image_of(picture)
         if not isinstance(picture, Image.Image):
             raise DataError(
                 f"Expected pictures as files, arrays of levels or Pillow images, got a "
                 f"{type(picture).__name__}. This model was trained on pictures."
             )
-        return _resized(_as_rgb(picture), self.image_size)
+        return _levels(picture, name, self.image_size)
 
     def config(self) -> Config:
         return {

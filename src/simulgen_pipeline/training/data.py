@@ -135,6 +135,7 @@ class TrainingData:
             latents,
             None if self.pictures is None else self.pictures[index],
             None if partners is None else partners.to(self.device),
+            None if rows.partners is None else self.norms[self._index(rows.partners)],
         )
 
     def _fields(self, rows: Sequence[int]) -> Tensor:

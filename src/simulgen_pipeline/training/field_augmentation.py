@@ -121,12 +121,7 @@ def vary(
                 f"mixup_probability is {config.mixup_probability:g}, which needs partners. "
                 f"Expected the fields of another design for each design, got None."
             )
-        from scipy.special import betaincinv  # slow to import, and few trainings mix
-
-        share = _share(noise, "mixup")
-        quantile = betaincinv(config.mixup_alpha, config.mixup_alpha, share.cpu().numpy())
-        weight = _per_design(torch.as_tensor(quantile), fields)
-        mixed = weight * fields + (1 - weight) * partners
+        mixed = mix(fields, partners, mixing_weights(noise, config))
         fields = torch.where(_chosen(noise, "mixup", config)[:, None, None], mixed, fields)
     if config.scaling_probability > 0:
         low, high = config.scaling_range
@@ -140,6 +135,24 @@ def vary(
         source = (times - delay[:, None]).clamp_min(0)  # (B, T)
         fields = fields.gather(1, source.unsqueeze(-1).expand_as(fields))
     return fields
+
+
+def mixing_weights(noise: Float[Tensor, "B K"], config: FieldAugmentation) -> Float[Tensor, " B"]:
+    """A design's own weight in its mixture, 1 where it is not mixed; noise is that of `augment`."""
+    from scipy.special import betaincinv  # slow to import, and few trainings mix
+
+    share = _share(noise, "mixup")
+    quantile = betaincinv(config.mixup_alpha, config.mixup_alpha, share.cpu().numpy())
+    weights = torch.as_tensor(quantile).to(noise.device)
+    return torch.where(_chosen(noise, "mixup", config), weights, 1.0)
+
+
+def mix(
+    own: Float[Tensor, "B ..."], partners: Float[Tensor, "B ..."], weights: Float[Tensor, " B"]
+) -> Float[Tensor, "B ..."]:
+    """Weighted means of designs' values and their partners'."""
+    weights = weights.to(own).reshape(-1, *(1 for _ in own.shape[1:]))
+    return weights * own + (1 - weights) * partners
 
 
 def corrupt(

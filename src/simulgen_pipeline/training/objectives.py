@@ -25,7 +25,7 @@ from simulgen_pipeline.models.layers import ResidualMlp
 from simulgen_pipeline.models.vae import Decoder, Encoder
 
 from .config import Loss, VaeConfig
-from .field_augmentation import FieldAugmentation, augment, corrupt
+from .field_augmentation import FieldAugmentation, augment, corrupt, mix, mixing_weights
 from .losses import reconstruction_loss, squared_relative_error
 from .picture_augmentation import NUM_NOISE_COLUMNS, PictureAugmentation, augment_pictures
 from .schedule import kl_weight
@@ -38,7 +38,7 @@ Terms = dict[str, Tensor]
 
 class Batch(NamedTuple):
     """Some designs: channels (B, T, C), scaled features (B, P), norms (B,), latents or None, levels
-    of pictures or None, and channels (B, T, C) of other designs to mix with or None."""
+    of pictures or None, and channels and norms of other designs to mix with or None."""
 
     fields: Tensor
     designs: Tensor
@@ -46,6 +46,7 @@ class Batch(NamedTuple):
     latents: Latents | None = None
     pictures: Tensor | None = None
     partners: Tensor | None = None
+    partner_norms: Tensor | None = None
 
 
 class Objective(Protocol):
@@ -98,7 +99,10 @@ class EvidenceObjective(nn.Module):
         posterior = self._infer(batch._replace(fields=seen))
         relative = posterior.sample(as_latents(latent_noise, self.decoder.architecture))
         error = self.decoder(self.decoder.latents(relative)) - target
-        reconstruction = reconstruction_loss(error, batch.norms, c.loss, c.relative_loss, self.lift)
+        norms = batch.norms
+        if batch.partner_norms is not None:
+            norms = mix(norms, batch.partner_norms, mixing_weights(field_noise, self.augmentation))
+        reconstruction = reconstruction_loss(error, norms, c.loss, c.relative_loss, self.lift)
         kl, beta = posterior.kl(), kl_weight(progress, c.kl_annealing)
         loss = reconstruction + beta / c.reconstruction_weight * torch.stack(kl).sum(dim=0)
         levels = {f"kl_level_{i}": term for i, term in enumerate(kl[1:], 1)}

@@ -193,6 +193,33 @@ class TestScaler:
         for given in (paths, images, pd.DataFrame({"picture": map(str, paths)})):
             np.testing.assert_array_equal(scaler.inputs(given).features, expected)
 
+    def test_an_image_is_turned_as_its_file_is(self, blobs: np.ndarray, tmp_path: Path) -> None:
+        image = Image.fromarray(blobs[0])
+        exif = image.getexif()
+        exif[0x0112] = 6  # taken on its side
+        image.save(tmp_path / "a.png", exif=exif)
+        scaler = PictureScaler(SIZE).fit(blobs)
+        expected = scaler.inputs([tmp_path / "a.png"]).features
+        assert not np.allclose(expected, scaler.inputs(blobs[:1]).features)
+        with Image.open(tmp_path / "a.png") as opened:
+            np.testing.assert_array_equal(scaler.inputs([opened]).features, expected)
+
+    def test_a_broken_image_is_named(self, blobs: np.ndarray, tmp_path: Path) -> None:
+        Image.fromarray(blobs[0]).save(tmp_path / "cut.png")
+        whole = (tmp_path / "cut.png").read_bytes()
+        (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+        scaler = PictureScaler(SIZE).fit(blobs)
+        with (
+            Image.open(tmp_path / "cut.png") as opened,
+            pytest.raises(DataError, match=r"cut\.png is not a readable picture"),
+        ):
+            scaler.inputs([opened])
+
+    def test_an_axis_of_one_colour_is_no_matter(self, blobs: np.ndarray) -> None:
+        scaler = PictureScaler(SIZE).fit(blobs)
+        expected = scaler.inputs(blobs[:2]).features
+        np.testing.assert_array_equal(scaler.inputs(blobs[:2, :, :, None]).features, expected)
+
     def test_large_pictures_are_reduced_for_their_components(self) -> None:
         places = np.random.default_rng(0).uniform(0.2, 0.8, (8, 2))
         large = np.stack([blob(*place, size=256) for place in places])
@@ -211,15 +238,19 @@ class TestScaler:
         stripes = np.tile(np.array([0, 255], dtype=np.uint8), (1, SIZE, SIZE // 2))
         scaler.inputs(stripes)
         assert "1 of 1 pictures are unlike the training pictures" in caplog.messages[0]
+        assert "The first is picture 0." in caplog.messages[0]
         scaler.inputs(np.stack([blobs[0], blobs[0] // 2, blobs[0]], axis=-1)[None], warn=False)
         assert len(caplog.messages) == 1
 
     def test_colours_after_grey_training_are_warned_of(
-        self, blobs: np.ndarray, caplog: pytest.LogCaptureFixture
+        self, blobs: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         scaler = PictureScaler(SIZE).fit(blobs)
-        scaler.inputs(np.stack([blobs[0], blobs[0] // 2, blobs[0]], axis=-1)[None])
+        coloured = np.stack([blobs[0], blobs[0] // 2, blobs[0]], axis=-1)
+        Image.fromarray(coloured).save(tmp_path / "red.png")
+        scaler.inputs([tmp_path / "red.png"])
         assert "only their red levels are seen" in caplog.messages[0]
+        assert f"The first is {tmp_path / 'red.png'}." in caplog.messages[0]
 
     def test_same_pictures_are_an_error(self, blobs: np.ndarray) -> None:
         with pytest.raises(DataError, match="All 5 training pictures are the same"):
@@ -230,7 +261,9 @@ class TestScaler:
         [
             (np.zeros((4, 3)), r"shape \[4, 3\]"),
             (np.zeros((1, 8, 8)), "dtype float64"),
+            (np.zeros((1, 8, 8, 2), dtype=np.uint8), r"shape \[8, 8, 2\]"),
             ([1.0, 2.0], "got a float"),
+            ([], "no pictures"),
             (pd.DataFrame({"power": [1.0]}), "trained on pictures"),
         ],
     )

@@ -197,3 +197,30 @@ def test_mixed_fields_are_what_is_to_be_reconstructed(vae: HierarchicalVae, batc
     partners = batch.fields.flip(0)
     mixed = objective(batch._replace(partners=partners), noise, 0.0)
     assert not torch.allclose(mixed["reconstruction"], expected["reconstruction"])
+
+
+def test_the_error_of_a_mixture_is_relative_to_norms_that_are_mixed_alike(
+    vae: HierarchicalVae, batch: Batch
+) -> None:
+    small = torch.tensor([0.01, *[1.0] * (len(batch.norms) - 1)])
+    fields = batch.fields * small[:, None, None]
+    batch = batch._replace(
+        fields=fields,
+        norms=batch.norms * small,
+        partners=fields.roll(-1, 0),
+        partner_norms=(batch.norms * small).roll(-1),
+    )
+    config = VaeConfig.model_validate(
+        {
+            "posterior": "field",
+            "augmentation": {"mixup_probability": 1.0, "mixup_alpha": 1000.0},  # about halves
+        }
+    )
+    objective = EvidenceObjective(vae.decoder, vae.encoder, config)
+    terms = objective(batch, noise_for(objective, batch), 0.0)
+    nothing = batch._replace(partner_norms=None)
+    alone = objective(nothing, noise_for(objective, batch), 0.0)["reconstruction"]
+    ratio = terms["reconstruction"] / alone
+    assert batch.partner_norms is not None
+    half = (batch.norms + batch.partner_norms) / 2
+    torch.testing.assert_close(ratio, batch.norms / half, rtol=0.1, atol=0.0)
