@@ -134,6 +134,8 @@ class Trainer:
             self.progress.report(row, self.num_epochs)
             if self.world.is_main and self.checkpoints.is_due():
                 self._save()
+        if self.state.trained_score > self.state.best_score:
+            self.progress.bettered_nothing()
         if self.world.is_main:
             self._save()  # so that a later stage's kill does not lose this one
         self.objective.load_state_dict(self.best_weights)

@@ -64,6 +64,13 @@ class Progress:
                 best_epoch,
             )
 
+    def bettered_nothing(self) -> None:
+        """The training ends with what it started from."""
+        if self._log_folder is not None:
+            logger.info(
+                "%s: no epoch was better than what it started from, which is kept", self.name
+            )
+
     def went_back(self, epoch: int) -> None:
         """The training went astray in an epoch."""
         if self._log_folder is not None:

@@ -30,14 +30,16 @@ class Valley(nn.Module):
 
     noise_size, needs_partners = 1, False
 
-    def __init__(self, explodes: tuple[float, float], slope: float = -1e6) -> None:
+    def __init__(
+        self, explodes: tuple[float, float], slope: float = -1e6, usual: float = 1.0
+    ) -> None:
         super().__init__()
         self.place = nn.Parameter(torch.zeros(()))
-        self.explodes, self.slope = explodes, slope
+        self.explodes, self.slope, self.usual = explodes, slope, usual
 
     def forward(self, batch: Tensor, noise: Tensor, progress: float) -> dict[str, Tensor]:
         start, end = self.explodes
-        slope = self.slope if start <= progress < end else 1.0
+        slope = self.slope if start <= progress < end else self.usual
         distance = slope * (self.place - 3.0).square().expand(len(batch))
         return {"loss": distance, "distance": distance}
 
@@ -51,6 +53,7 @@ def trainer_of(
     precision: str = "float32",
     num_processes: int = 1,
     split: Split = SPLIT,
+    optimisation: OptimisationConfig = OPTIMISATION,
 ) -> Trainer:
     """A training by the last of some processes, whose others do nothing."""
     world: Any = SimpleNamespace(
@@ -72,7 +75,7 @@ def trainer_of(
         objective,
         data,
         split,
-        OPTIMISATION,
+        optimisation,
         EngineConfig(precision=precision, checkpoint_interval=0),  # type: ignore[arg-type]
         world,
         Checkpoints(folder, "stage-0", 0),
@@ -270,3 +273,66 @@ def test_every_precision_learns_on_a_cpu_with_weights_in_float32(
     state = [v for values in trainer.optimizer.state.values() for v in values.values()]
     for value in [*narrow.parameters(), *state]:
         assert value.dtype is torch.float32
+
+
+class Slopes(nn.Module):
+    """Two weights on slopes of 30 and 0.4 for ever."""
+
+    noise_size, needs_partners = 1, False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.ones(2))
+        self.gradients: list[Tensor] = []
+        self.weights.register_post_accumulate_grad_hook(self._note)
+
+    def _note(self, weights: Tensor) -> None:
+        assert weights.grad is not None
+        self.gradients.append(weights.grad)  # clipped in place before the optimizer sees it
+
+    def forward(self, batch: Tensor, noise: Tensor, progress: float) -> dict[str, Tensor]:
+        return {"loss": (self.weights @ torch.tensor([30.0, 0.4])).expand(len(batch))}
+
+    def validate(self, batch: Tensor) -> dict[str, Tensor]:
+        return {"score": self.weights.sum().expand(len(batch))}
+
+
+@pytest.mark.parametrize(("largest", "expected"), [(1.0, 1.0), (1e3, (30**2 + 0.4**2) ** 0.5)])
+def test_gradients_are_clipped_to_the_largest_norm(
+    tmp_path: Path, largest: float, expected: float
+) -> None:
+    slopes = Slopes()
+    optimisation = OPTIMISATION.model_copy(update={"gradient_clip": largest})
+    rows = trainer_of(tmp_path, slopes, optimisation=optimisation).run()
+    norms = [float(gradient.norm()) for gradient in slopes.gradients]
+    assert norms == pytest.approx([expected] * len(norms), rel=1e-4)
+    told = [row["gradient_norm"] for row in rows]  # before they are clipped
+    assert told == pytest.approx([(30**2 + 0.4**2) ** 0.5] * len(rows))
+
+
+def test_weights_decay(tmp_path: Path) -> None:
+    ends = []
+    for decay in (0.0, 0.5):
+        valley = Valley((2.0, 2.0), usual=0.0)  # no gradient
+        valley.place.data.fill_(1.0)
+        optimisation = OPTIMISATION.model_copy(update={"weight_decay": decay})
+        split = SPLIT.model_copy(update={"validation": ()})  # the last weights are kept
+        rows = trainer_of(tmp_path / str(decay), valley, "float32", 1, split, optimisation).run()
+        ends.append(float(valley.place.detach()))
+    assert ends[0] == 1.0
+    steps = 2 * np.array(rates(rows))  # two of an epoch, at about its mean rate
+    assert ends[1] == pytest.approx(np.exp(-0.5 * steps.sum()), rel=0.02)
+
+
+def test_a_training_that_betters_nothing_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    valley = Valley((2.0, 2.0))
+    trainer_of(tmp_path / "bettered", valley).run()
+    assert "no epoch was better" not in caplog.text
+    valley.place.data.fill_(3.0)  # the bottom
+    decaying = OPTIMISATION.model_copy(update={"weight_decay": 0.5})  # which leads away from there
+    trainer_of(tmp_path / "at best", valley, optimisation=decaying).run()
+    assert "valley: no epoch was better than what it started from, which is kept" in caplog.text
+    assert float(valley.place.detach()) == 3.0
