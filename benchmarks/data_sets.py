@@ -25,6 +25,9 @@ Array = NDArray[np.float64]
 
 # The champion of a run may be worse than the best competitor by this factor, on every data set.
 CHAMPION_FACTOR = 1.1
+# How many times farther from the training designs, or nearer, samples of the prior may be than test
+# designs are.
+SAMPLES_FACTOR = 1.25
 
 
 class Target(NamedTuple):

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from .data_sets import CHAMPION_FACTOR, DataSet, Target
+from .data_sets import CHAMPION_FACTOR, SAMPLES_FACTOR, DataSet, Target
 
 Result = dict[str, Any]
 Run = dict[str, Any]
 
 MODES = ("full_vae", "conditioner_only", "end_to_end")
+OWN_BASELINES = ("pod_rbf", "pod_gpr")
 
 
 class Errors(NamedTuple):
@@ -84,6 +85,16 @@ def baseline_errors(result: Result, name: str) -> Errors | None:
     )
 
 
+def best_own_baseline(result: Result) -> Best | None:
+    """The better of the project's own baselines."""
+    found = [
+        Best(name, errors)
+        for name in OWN_BASELINES
+        if (errors := baseline_errors(result, name)) is not None
+    ]
+    return min(found, key=lambda best: best.errors.mean, default=None)
+
+
 def champion_part(run: Run, part: str) -> dict[str, float]:
     """Errors of a run's champion on a part."""
     metrics = run["metrics"]
@@ -136,6 +147,16 @@ def training_minutes(result: Result, mode: str) -> float:
     return minutes
 
 
+def samples_distance(result: Result) -> float | None:
+    """Mean distance of the prior's samples to the training designs, relative to test designs'."""
+    found = [
+        run["metrics"]["generation"]["distance_to_training"] for run in runs_of(result, "full_vae")
+    ]
+    if not found:
+        return None
+    return float(sum(d["samples"] for d in found) / sum(d["test"] for d in found))
+
+
 def verdicts(result: Result, data_set: DataSet) -> list[str]:
     """Of each target whether it was met."""
     lines = [line for target in data_set.targets if (line := _verdict(result, target)) is not None]
@@ -148,6 +169,20 @@ def verdicts(result: Result, data_set: DataSet) -> list[str]:
             f"champion at most {CHAMPION_FACTOR} times the best competitor: "
             f"{_met(factor <= CHAMPION_FACTOR)} ({factor:.3g}; {on_same_designs:.3g} of the best "
             f"that is fitted to training designs alone)"
+        )
+    own = best_own_baseline(result)
+    if reached is not None and own is not None:
+        factor = reached.errors.mean / own.errors.mean
+        lines.append(
+            f"champion at most {CHAMPION_FACTOR} times the better of the project's own baselines: "
+            f"{_met(factor <= CHAMPION_FACTOR)} ({factor:.3g})"
+        )
+    distance = samples_distance(result)
+    if distance is not None:
+        is_near = 1 / SAMPLES_FACTOR <= distance <= SAMPLES_FACTOR
+        lines.append(
+            f"samples of the prior as far from the training designs as test designs, within a "
+            f"factor of {SAMPLES_FACTOR}: {_met(is_near)} ({distance:.3g} times as far)"
         )
     vae = best_mode(result, modes_of(result))
     if reached is not None and vae is not None and "vae" not in reached.name:

@@ -90,7 +90,7 @@ def _runs_so_far(path: Path, same: dict[str, Any]) -> list[dict[str, Any]]:
     if not path.is_file() or revision is None or revision.endswith("+"):
         return []
     result = json.loads(path.read_text(encoding="utf-8"))
-    if any(result.get(name) != value for name, value in same.items()):
+    if {name: value for name, value in result.items() if name != "runs"} != same:
         return []
     return [run for run in result["runs"] if "metrics" in run]
 
@@ -98,7 +98,7 @@ def _runs_so_far(path: Path, same: dict[str, Any]) -> list[dict[str, Any]]:
 def page(folder: Path) -> str:
     """A table of the results in a folder, a row per data set."""
     head = ["data set", "splits", "90% intervals cover", "where the field is active"]
-    head += ["rank correlation", "prediction", "revision"]
+    head += ["rank correlation", "prediction", "champion", "champion / best", "seeds", "revision"]
     rows = []
     for name in DATA_SETS:
         path = folder / f"{name}.splits.json"
@@ -106,14 +106,27 @@ def page(folder: Path) -> str:
             continue
         result = json.loads(path.read_text(encoding="utf-8"))
         runs, revision = result["runs"], str(result.get("code_revision"))[:7]
+        if "calibrated_by" in result:
+            revision += f", calibrated by {result['calibrated_by'][:7]}"
         metrics = [run["metrics"] for run in runs if "metrics" in run]
         cells = [_over_splits([m["uncertainty"]["test"].get(f) for m in metrics]) for f in FIGURES]
         errors = [m["prediction"]["test"]["relative_l2_mean"] for m in metrics]
-        rows.append(
-            [name, f"{len(metrics)} of {len(runs)}", *cells, _over_splits(errors), revision]
-        )
-    text = "Test designs of random splits: mean (least to most) over splits."
+        champions = ", ".join(sorted({m["champion"] for m in metrics})) or "-"
+        cells += [_over_splits(errors), champions, _over_splits([_regret(m) for m in metrics])]
+        seeds = ", ".join(str(run["split_seed"]) for run in runs)
+        rows.append([name, f"{len(metrics)} of {len(runs)}", *cells, seeds, revision])
+    text = (
+        "Test designs of random splits: mean (least to most) over splits. *Champion / best*: the "
+        "champion's mean error by that of the best model of its run, baselines included."
+    )
     return f"{text}\n\n{markdown(head, rows)}\n"
+
+
+def _regret(metrics: dict[str, Any]) -> float:
+    """The champion's error on the test designs by that of the model that is best on them."""
+    models = {"vae": metrics["prediction"], **metrics["baselines"]}
+    errors = {name: figures["test"]["relative_l2_mean"] for name, figures in models.items()}
+    return float(errors[metrics["champion"]] / min(errors.values()))
 
 
 def _over_splits(figures: list[float | None]) -> str:

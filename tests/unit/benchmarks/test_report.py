@@ -136,6 +136,13 @@ def test_targets_are_met_or_missed(result: dict[str, Any], target: Target, verdi
         "champion at most 1.1 times the best competitor: **missed** (1.25; 0.8 of the best that "
         "is fitted to training designs alone)"
     )
+    assert lines[2] == (
+        "champion at most 1.1 times the better of the project's own baselines: met (0.8)"
+    )
+    assert lines[3] == (
+        "samples of the prior as far from the training designs as test designs, within a factor of "
+        "1.25: **missed** (0.7 times as far)"
+    )
 
 
 def test_by_how_much_and_why_the_vae_is_not_the_champion(result: dict[str, Any]) -> None:
@@ -149,7 +156,11 @@ def test_by_how_much_and_why_the_vae_is_not_the_champion(result: dict[str, Any])
 def test_what_was_not_measured_has_no_verdict(result: dict[str, Any]) -> None:
     assert outcome.verdicts(result | {"project": []}, DATA_SETS["heat_pulse"]) == []
     images = outcome.verdicts(result | {"competition": {}}, DATA_SETS["heat_pulse_images"])
-    assert images == []
+    assert [line.partition(":")[0] for line in images] == [
+        "champion at most 1.1 times the better of the project's own baselines",
+        "samples of the prior as far from the training designs as test designs, within a factor of "
+        "1.25",
+    ]
 
 
 def test_tables_have_a_row_per_data_set_and_a_cell_for_each_figure(result: dict[str, Any]) -> None:

@@ -19,13 +19,16 @@ def run_with(coverage: float, active: float | None, error: float) -> dict[str, A
         "metrics": {
             "uncertainty": {"test": uncertainty},
             "prediction": {"test": {"relative_l2_mean": error}},
+            "baselines": {"pod_rbf": {"test": {"relative_l2_mean": 0.08}}},
+            "champion": "vae",
         }
     }
 
 
 def test_the_table_averages_over_the_splits_that_succeeded(tmp_path: Path) -> None:
     runs = [run_with(0.88, 0.9, 0.1), run_with(0.92, None, 0.2), {"error": "broken"}]
-    result = {"code_revision": "0123456789", "runs": runs}
+    runs = [{**run, "split_seed": seed} for seed, run in enumerate(runs)]
+    result = {"code_revision": "0123456789", "calibrated_by": "abcdef0123", "runs": runs}
     (tmp_path / "burgers.splits.json").write_text(json.dumps(result), encoding="utf-8")
     row = splits.page(tmp_path).strip().splitlines()[-1]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -36,7 +39,10 @@ def test_the_table_averages_over_the_splits_that_succeeded(tmp_path: Path) -> No
         "0.9 (0.9 to 0.9)",
         "0.5 (0.5 to 0.5)",
         "0.15 (0.1 to 0.2)",
-        "0123456",
+        "vae",
+        "1.88 (1.25 to 2.5)",
+        "0, 1, 2",
+        "0123456, calibrated by abcdef0",
     ]
 
 
