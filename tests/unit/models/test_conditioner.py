@@ -97,6 +97,31 @@ def test_members_see_pictures_and_not_their_principal_components() -> None:
         assert not torch.allclose(posterior.main.mean, other.main.mean)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [{"kind": "cnn", "filters": (8, 16)}, {"kind": "vit", "patch_size": 4, "embedding": 16}],
+    ids=["cnn", "vit"],
+)
+def test_members_on_a_base_learn_from_pictures_what_their_components_do_not_tell(
+    kind: dict[str, Any],
+) -> None:
+    pictures = {"num_channels": 1, "image_size": 16, "base_filters": (8,)} | kind
+    conditioner = Conditioner(architecture(**pictures), VAE)
+    same = torch.zeros(6, 2)
+    levels = torch.randint(0, 256, (6, 1, 16, 16)).float()
+    latents = torch.randn(6, VAE.num_latents)
+    told_by_components = (latents - latents.mean(dim=0)).square().mean().item()
+    trained = [p for p in conditioner.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=3e-3)
+    for _ in range(150):
+        errors = [posterior.mean().flat() - latents for posterior in conditioner(same, levels)]
+        loss = torch.stack(errors).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.1 * told_by_components
+
+
 def test_the_ensemble_overfits_one_batch() -> None:
     conditioner = Conditioner(architecture(filters=(32, 32)), VAE)
     designs, latents = torch.randn(6, 2), torch.randn(6, VAE.num_latents)
