@@ -8,23 +8,27 @@ import webbrowser
 from pathlib import Path
 from typing import Any
 
+from filelock import BaseFileLock
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import AbstractVersionedDataset, DataCatalog, MemoryDataset
+from kedro.io import AbstractVersionedDataset, DataCatalog, DatasetError, MemoryDataset
 from kedro.pipeline import Pipeline
 
 from .datasets.fields import PathDataset
 from .parameters import check_parameters
-from .training.work_folders import clear_finished
+from .training.work_folders import clear_finished, lock_all
 from .versions import MANIFEST, Manifest
 
 logger = logging.getLogger(__name__)
 
 PLOT_PREFIX = "plot_"
+WORK_FOLDER = "work_folder"
 
 
 class ProjectHooks:
-    """Checks parameters, records versions, clears up."""
+    """Checks parameters, keeps trainings apart, records versions, clears up."""
+
+    _lock: BaseFileLock | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -34,7 +38,14 @@ class ProjectHooks:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """With `plots: off`, keep pictures out of the reports."""
+        """Keep other runs out of the work folder; with `plots: off`, pictures out of the reports.
+
+        Raises:
+            TrainingError: another run is training.
+        """
+        self._unlock()  # of a run that was interrupted in this process, such as a notebook
+        if WORK_FOLDER in pipeline.inputs():
+            self._lock = lock_all(catalog.load(WORK_FOLDER))
         if self._checked.plots == "off":
             for name in filter(_is_plot, pipeline.all_outputs()):
                 catalog[name] = MemoryDataset(copy_mode="assign")
@@ -45,8 +56,9 @@ class ProjectHooks:
     ) -> None:
         """Record the run and clear what only an interrupted run would need."""
         self._write_manifest("success", run_params, pipeline, catalog)
-        if "work_folder" in pipeline.inputs():
-            clear_finished(catalog.load("work_folder"))
+        if WORK_FOLDER in pipeline.inputs():
+            clear_finished(catalog.load(WORK_FOLDER))
+        self._unlock()
         if self._checked.plots == "show":
             for name in sorted(filter(_is_plot, pipeline.all_outputs())):
                 _show(catalog[name])
@@ -56,7 +68,16 @@ class ProjectHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         """Record a failed run too: its versions must not be mixed up with others."""
-        self._write_manifest("failed", run_params, pipeline, catalog)
+        self._unlock()
+        try:
+            self._write_manifest("failed", run_params, pipeline, catalog)
+        except DatasetError as error:  # the disk may be full, which the run's own error says
+            logger.warning("The failed run's manifest could not be written: %s", error)
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def _write_manifest(
         self, status: str, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog

@@ -97,17 +97,24 @@ def test_a_process_of_two_that_is_killed_or_hangs(
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_signals_to_the_launcher_then_a_full_disk_then_a_damaged_checkpoint(
+def test_signals_then_a_hang_then_a_full_disk_then_a_damaged_checkpoint(
     prepared: Any,
     disturbed: Callable[..., None],
     known: dict[int, Any],
     full_device: Path,
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Ctrl-C is sent to torchrun as well by a terminal, but not to the workers."""
     with nothing_left(prepared.work), pytest.raises(SystemExit) as left:
         disturbed("os.kill(launcher, signal.SIGTERM); time.sleep(60)", before=2)
     assert left.value.code == 128 + signal.SIGTERM
+
+    monkeypatch.setattr(launch, "GRACE", 1.0)
+    hung = "os.kill(os.getpid(), signal.SIGSTOP)"  # alone: no other process waits for it
+    with nothing_left(prepared.work), pytest.raises(TrainingError) as error:
+        disturbed(hung, before=2, timeout=4)
+    assert f"Training has not gone on for 4 seconds. {TIMEOUT_REMEDY}" in str(error.value)
 
     interrupted = "for p in (launcher, os.getppid()): os.kill(p, signal.SIGINT)\ntime.sleep(60)"
     with nothing_left(prepared.work), pytest.raises(KeyboardInterrupt):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -108,31 +109,47 @@ def test_a_training_killed_by_sigkill_goes_on_to_the_same_bits(
     assert history["epoch"].tolist() == list(range(1, 10))
 
 
-def test_workers_end_when_their_launcher_is_killed(prepared: Any, tmp_path: Path) -> None:
-    """torchrun puts workers into sessions of their own, so no signal reaches them."""
-    script = tmp_path / "launcher.py"
-    script.write_text(
-        "import pickle, sys\n"
-        "from small_training import train\n"
-        "from pathlib import Path\n"
-        "prepared = pickle.load(open(sys.argv[1], 'rb'))\n"
-        "train(prepared, Path(sys.argv[2]), {'training': {'num_epochs': 100000}})\n"
-    )
-    import pickle
+LAUNCHER = """
+import pickle, sys
+from pathlib import Path
+from small_training import train
 
-    (tmp_path / "prepared.pkl").write_bytes(pickle.dumps(prepared))
+train(pickle.load(open(sys.argv[1], "rb")), Path(sys.argv[2]), {"training": {"num_epochs": 200}})
+"""
+
+
+def test_launcher_and_whole_tree_are_killed_and_the_same_bits_come_out(
+    prepared: Any, tmp_path: Path
+) -> None:
+    """torchrun puts workers into sessions of their own, so no signal reaches them."""
+    script, pickled = tmp_path / "launcher.py", tmp_path / "prepared.pkl"
+    script.write_text(LAUNCHER)
+    pickled.write_bytes(pickle.dumps(prepared))
+    command = [sys.executable, str(script), str(pickled), str(prepared.work)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-    launcher = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path / "prepared.pkl"), str(prepared.work)],
-        env=environment,
-    )
-    try:
-        family = wait_for(lambda: workers_of(launcher.pid), 60)
-        launcher.send_signal(signal.SIGKILL)
-        launcher.wait()
-        wait_for(lambda: not [p for p in family if is_alive(p)], 30)
-    finally:
-        launcher.kill()
+
+    def newest() -> int:
+        paths = prepared.work.glob("*/stage-0-*.pt")
+        return max((int(path.stem.rpartition("-")[2]) for path in paths), default=0)
+
+    for is_whole_tree in (False, True):
+        reached = newest()
+        assert reached < 150  # there is something left to train
+        launcher = subprocess.Popen(command, env=environment)
+        try:
+            wait_for(lambda: newest() > reached + 5, 60)  # noqa: B023
+            family = workers_of(launcher.pid)
+            for process in [launcher, *(family if is_whole_tree else [])]:
+                process.send_signal(signal.SIGKILL)
+            launcher.wait()
+            wait_for(lambda: not [p for p in family if is_alive(p)], 30)  # noqa: B023
+        finally:
+            launcher.kill()
+    long = {"training": {"num_epochs": 200}}
+    resumed, history = train(prepared, prepared.work, long)
+    expected, _ = train(prepared, prepared.work.parent / "undisturbed", long)
+    assert equal_weights(resumed, expected)
+    assert history["epoch"].tolist() == list(range(1, len(history) + 1))
 
 
 def test_a_second_run_on_the_same_work_folder_says_so_and_stops(prepared: Any) -> None:

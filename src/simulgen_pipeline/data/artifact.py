@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from .errors import DataError
+from .whole_files import flush
 
 FORMAT_VERSION = 4
 
@@ -59,6 +60,8 @@ def save_artifact(artifact: Artifact, folder: Path) -> None:
         (temporary / "config.json").write_text(text, encoding="utf-8")
         arrays = {name: np.asarray(value, order="C") for name, value in artifact.state().items()}
         save_file(arrays, temporary / "state.safetensors")
+        for path in temporary.iterdir():
+            flush(path)
         os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

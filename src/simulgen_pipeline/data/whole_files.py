@@ -26,8 +26,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary = path.with_name(path.name + UNFINISHED)
     try:
         yield temporary
-        with temporary.open("r+b") as file:  # Windows flushes only what may be written
-            os.fsync(file.fileno())
+        flush(temporary)
         os.replace(temporary, path)
     except Exception as error:
         if is_disk_full(error):
@@ -36,6 +35,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file's content is on its disk, so that its name does not get there first."""
+    with path.open("r+b") as file:  # Windows flushes only what may be written
+        os.fsync(file.fileno())
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -61,14 +62,18 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
-        """The newest checkpoint that is whole, or None."""
+        """The newest checkpoint that is whole, or None.
+
+        Raises:
+            OSError, torch.OutOfMemoryError: one that may be whole cannot be read now.
+        """
         paths = self._paths()
         for path in paths:
             try:
                 _check(path)
                 content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
                 return content
-            except Exception as error:  # a damaged file may raise anything
+            except (ValueError, pickle.UnpicklingError, FileNotFoundError) as error:
                 then = "its stage starts anew" if path == paths[-1] else "the one before is used"
                 logger.warning("%s is damaged (%s); %s", path, error, then)
         return None

@@ -31,8 +31,9 @@ from .device import (
     network_environment,
     thread_environment,
 )
-from .errors import TrainingError, explain
+from .errors import TIMEOUT_REMEDY, TrainingError, explain
 from .failures import explain_failure
+from .heartbeat import HEARTBEAT_FILE, Listener
 from .job import HISTORY_FILE, WEIGHTS_FILE, Arrays, Job, job_key, write_job
 from .machines import Meeting, lead
 from .work_folders import locked
@@ -78,15 +79,15 @@ def train(job: Job, arrays: Arrays, work_folder: Path) -> Trained:
     folder = work_folder / f"{job.name}-{key}"
     with locked(folder, job.name):
         if not (folder / WEIGHTS_FILE).exists():
-            for pattern in (ERROR_FILE.format(rank="*"), f"*{UNFINISHED}"):
+            for pattern in (ERROR_FILE.format(rank="*"), f"*{UNFINISHED}", HEARTBEAT_FILE):
                 for old in folder.glob(pattern):
                     old.unlink()
             _write(folder, job, arrays)
             if leader is None:
-                run_torchrun(folder, num_processes)
+                run_torchrun(folder, num_processes, timeout=engine.timeout)
             else:
                 with leader.call(folder, engine.num_nodes, engine.num_processes) as meeting:
-                    run_torchrun(folder, num_processes, meeting)
+                    run_torchrun(folder, num_processes, meeting, engine.timeout)
         else:
             logger.info("%s: taken from %s, where it was trained to the end", job.name, folder)
         return _result(folder)
@@ -107,7 +108,7 @@ def _result(folder: Path) -> Trained:
 def torchrun_command(folder: Path, num_processes: int, meeting: Meeting | None) -> list[str]:
     """The command that starts a job's workers on this machine."""
     if meeting is None:
-        where = ["--standalone"]
+        where = ["--standalone", "--local-addr=127.0.0.1"]  # the machine's name may be unknown
     else:
         where = [
             f"--nnodes={meeting.num_nodes}",
@@ -131,12 +132,22 @@ def torchrun_command(folder: Path, num_processes: int, meeting: Meeting | None) 
     ]
 
 
-def run_torchrun(folder: Path, num_processes: int, meeting: Meeting | None = None) -> None:
+def run_torchrun(
+    folder: Path,
+    num_processes: int,
+    meeting: Meeting | None = None,
+    timeout: float = float("inf"),
+) -> None:
     """Run a job's workers on this machine to their end.
 
+    Args:
+        timeout: seconds that a process which trains alone may take for a batch. Several wait for
+            each other, and are given as much again to say which of them does not answer.
+
     Raises:
-        TrainingError: a process failed, or another machine did.
+        TrainingError: a process failed or hangs, or another machine failed.
     """
+    patience = timeout if num_processes == 1 and meeting is None else 2 * timeout
     environment = thread_environment(num_processes) | memory_environment()
     if meeting is not None:
         environment |= network_environment(meeting.address)
@@ -151,7 +162,7 @@ def run_torchrun(folder: Path, num_processes: int, meeting: Meeting | None = Non
         env=environment | os.environ,
     ) as process:
         try:
-            with _signals_as_exits() as exits, _watched(process, folder, meeting):
+            with _signals_as_exits() as exits, _watched(process, folder, meeting, patience):
                 assert process.stdout is not None
                 for line in process.stdout:
                     _relay(line.rstrip("\n"), tail, reports)
@@ -168,19 +179,25 @@ def run_torchrun(folder: Path, num_processes: int, meeting: Meeting | None = Non
 
 @contextmanager
 def _watched(
-    process: subprocess.Popen[str], folder: Path, meeting: Meeting | None
+    process: subprocess.Popen[str], folder: Path, meeting: Meeting | None, patience: float
 ) -> Iterator[None]:
-    """Stop torchrun when it does not end after a failure, or when other machines cannot go on.
+    """Stop torchrun when it does not end after a failure, when training does not go on for longer
+    than `patience` [s], or when other machines cannot go on.
 
     A process that hangs may not end when torchrun tells it to. What other machines said is raised.
     """
     ended, troubles = threading.Event(), list[TrainingError]()
+    listener = Listener(folder / HEARTBEAT_FILE)
 
     def watch() -> None:
         while not ended.wait(WATCH_INTERVAL):
             try:
                 if meeting is not None:
                     meeting.check()
+                if listener.silence() > patience:
+                    raise TrainingError(
+                        f"Training has not gone on for {patience:.0f} seconds. {TIMEOUT_REMEDY}"
+                    )
             except TrainingError as error:
                 troubles.append(error)
                 _stop(process)

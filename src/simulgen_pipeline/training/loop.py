@@ -191,6 +191,7 @@ class Trainer:
 
         Returns this process's share of each term of the loss, and what is the same for all.
         """
+        self.progress.goes_on()
         num_steps = self.num_epochs * self.steps_per_epoch
         rate = self.state.rate_scale * learning_rate(step, num_steps, self.config)
         for group in self.optimizer.param_groups:
@@ -263,6 +264,7 @@ class Trainer:
         parts = [mine[i : i + size] for i in range(0, len(mine), size)]
         wanted = [Rows(part) for part in parts or [self.split.validation[:1]]]
         for batch in self.data.batches(wanted):
+            self.progress.goes_on()
             for name, value in objective.validate(batch).items():
                 weighted = value.sum() * (1.0 if mine else 0.0)
                 sums[name] = sums.get(name, torch.zeros_like(weighted)) + weighted

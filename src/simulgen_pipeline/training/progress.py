@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from .heartbeat import Heartbeat
 from .picture import View, draw_reconstruction
 
 logger = logging.getLogger(__name__)
@@ -30,10 +31,17 @@ class Progress:
     Args:
         log_folder: of the TensorBoard events; None for a process that does not report.
         view: takes channels to what pictures show; without one there are none.
+        heartbeat: tells the launcher that the training goes on.
     """
 
-    def __init__(self, log_folder: Path | None, view: View | None = None) -> None:
+    def __init__(
+        self,
+        log_folder: Path | None,
+        view: View | None = None,
+        heartbeat: Heartbeat | None = None,
+    ) -> None:
         self._writer: SummaryWriter | None = None
+        self._heartbeat = heartbeat
         self._log_folder, self._view = log_folder, view
         self._has_warned = False
         self.begin("", 0)
@@ -47,6 +55,12 @@ class Progress:
         """A stage of training starts, after the epochs of earlier ones."""
         self.name, self._epochs_before = name, first_epoch
         self._start, self._first_epoch, self._last = time.monotonic(), 0, 0.0
+        self.goes_on()
+
+    def goes_on(self) -> None:
+        """Another batch has begun."""
+        if self._heartbeat is not None:
+            self._heartbeat.beat()
 
     def resumed(self, epoch: int) -> None:
         """The training goes on from a checkpoint."""

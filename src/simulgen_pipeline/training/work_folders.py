@@ -41,6 +41,24 @@ def locked(folder: Path, name: str) -> Iterator[None]:
         lock.release()
 
 
+def lock_all(work_folder: Path) -> FileLock:
+    """Keep other runs out of all folders of trainings, until the lock is released or the process
+    ends.
+
+    Raises:
+        TrainingError: another run has them.
+    """
+    work_folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(work_folder / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise TrainingError(
+            f"Another run is training in {work_folder}. Wait for it or stop it."
+        ) from error
+    return lock
+
+
 def work_folders(work_folder: Path) -> list[Path]:
     """The folders of all trainings: running, interrupted or finished and not cleared yet."""
     folders = sorted(lock.parent for lock in work_folder.glob(f"*/{LOCK_FILE}"))

@@ -26,6 +26,7 @@ from simulgen_pipeline.data.whole_files import whole_file
 from .checkpoints import Checkpoints
 from .data import TrainingData
 from .errors import TIMEOUT_REMEDY, explain, is_timeout
+from .heartbeat import HEARTBEAT_FILE, Heartbeat
 from .job import HISTORY_FILE, WEIGHTS_FILE, Arrays, Job, VaeJob, part_of_arrays, read_job
 from .loop import Trainer
 from .picture import View
@@ -60,7 +61,9 @@ def run_job(folder: Path, job: Job, arrays: Arrays, world: World) -> None:
     )
     modules, stages = build_stages(job, arrays)
     progress = Progress(
-        job.log_folder if world.is_main else None, View(**part_of_arrays(arrays, "view"))
+        job.log_folder if world.is_main else None,
+        View(**part_of_arrays(arrays, "view")),
+        Heartbeat(folder / HEARTBEAT_FILE) if world.is_main else None,
     )
     history: list[dict[str, float | str]] = []
     for number, stage in enumerate(stages):
@@ -139,7 +142,10 @@ def leave() -> NoReturn:
 def main() -> None:
     """Entry point under torchrun."""
     folder, launcher, leads = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == LEADER
-    threading.Thread(target=_watch, args=(launcher, os.getppid()), daemon=True).start()
+    torchrun = os.getppid()
+    if launcher not in [process.pid for process in psutil.Process(torchrun).parents()]:
+        sys.exit(1)  # torchrun was gone already, and this process was given to another
+    threading.Thread(target=_watch, args=(launcher, torchrun), daemon=True).start()
     world = find_world(leads)
     logging.basicConfig(
         stream=sys.stdout,

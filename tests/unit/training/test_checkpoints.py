@@ -121,6 +121,41 @@ def test_no_changed_byte_goes_unnoticed(checkpoints: Checkpoints, tmp_path: Path
     assert checkpoints.load(CPU) == {"epoch": 1}
 
 
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), torch.OutOfMemoryError()])
+def test_one_that_cannot_be_read_now_is_not_taken_for_damaged(
+    checkpoints: Checkpoints,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    for epoch in (1, 2):
+        checkpoints.save(epoch, content(epoch))
+
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "load", fail)
+        with pytest.raises(type(error)):
+            checkpoints.load(CPU)
+    assert newest_epoch(checkpoints) == 2
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return print, ("code of a stranger",)
+
+
+def test_objects_in_a_checkpoint_are_not_made(
+    checkpoints: Checkpoints, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints.save(1, content(1))
+    checkpoints.save(2, {"weights": Hostile()})
+    assert newest_epoch(checkpoints) == 1
+    assert "damaged" in caplog.text
+    assert "code of a stranger" not in capsys.readouterr().out
+
+
 def test_when_all_are_damaged_training_starts_anew(
     checkpoints: Checkpoints, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
