@@ -30,7 +30,6 @@ from .project import ROOT, last_words
 from .run import code_revision, machine, versions, write
 from .throughput_cases import (
     CASES,
-    DEMO,
     FEWEST_EPOCHS,
     HEAT_PULSE,
     NODES,
@@ -40,7 +39,7 @@ from .throughput_cases import (
     Training,
     Values,
 )
-from .throughput_page import page
+from .throughput_page import DEMO, page
 from .training_rate import Order
 from .travelling_pulse import write_pulses
 

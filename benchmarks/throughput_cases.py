@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from .step_rate import LEVERS
-from .throughput_page import AS_IT_IS
+from .throughput_page import AS_IT_IS, DEMO
 
 NODES = {"M4096": 4096, "M95008": 95_008}
-DEMO, HEAT_PULSE = "demo", "heat_pulse"
+HEAT_PULSE = "heat_pulse"
 # Enough that most epochs have no validation: there are about fifteen in a training.
 NUM_EPOCHS = 45
 # With fewer an encoder, which is trained for a fifth of the epochs, has none but its first.
@@ -79,7 +79,7 @@ def levers(options: argparse.Namespace) -> list[Training]:
 def demo(_: argparse.Namespace) -> list[Training]:
     """The demo's training with the defaults, in both precisions."""
     return [
-        Training(precision, DEMO, {}, {"precision": precision})
+        Training(precision, DEMO, {}, {"precision": precision}, steps=True)
         for precision in ("bfloat16", "float32")
     ]
 

@@ -13,13 +13,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal, NamedTuple
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor
 
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.models.latents import Latents
 
+from .device import available_memory
 from .objectives import Batch
 
 Memory = Literal["auto", "preload", "lazy"]
@@ -48,7 +48,7 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     num_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return int(psutil.virtual_memory().available) // num_processes
+    return available_memory() // num_processes
 
 
 def choose_memory(memory: Memory, num_bytes: int, device: torch.device) -> Memory:

@@ -6,6 +6,7 @@ CUDA with NCCL is written for but has only been run on CPU with gloo.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import joblib
@@ -16,6 +17,12 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 # Channels of the field from which on it is taken as rough.
 FEWEST_ROUGH_CHANNELS = 64
+
+# Limit of a control group and what is taken of it, by version 2 and 1.
+_MEMORY_FILES = {
+    "": ("memory.max", "memory.current"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+}
 
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -72,6 +79,31 @@ def memory_environment() -> dict[str, str]:
     threshold that glibc takes. Other C libraries know no such variables.
     """
     return {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**40)}
+
+
+def available_memory(root: Path = Path("/")) -> int:
+    """Memory that this process may still take [bytes]: what is free, within its groups' limits.
+
+    Containers and batch systems set limits by Linux's control groups, of version 2 or 1, where a
+    group's limit holds for all groups in it. Files that the system keeps in memory count as taken.
+    """
+    rooms = [int(psutil.virtual_memory().available)]
+    try:
+        groups = (root / "proc/self/cgroup").read_text(encoding="ascii").split()
+    except (OSError, ValueError):  # not Linux
+        return rooms[0]
+    for group in groups:
+        _, controllers, path = group.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        top, own = root / "sys/fs/cgroup" / controllers, PurePosixPath(path.lstrip("/"))
+        limit, used = _MEMORY_FILES[controllers]
+        for folder in (top / place for place in (own, *own.parents)):
+            try:
+                rooms.append(int((folder / limit).read_text()) - int((folder / used).read_text()))
+            except (OSError, ValueError):  # not seen from a container, or without a limit ("max")
+                continue
+    return max(0, min(rooms))
 
 
 def network_environment(address: str) -> dict[str, str]:

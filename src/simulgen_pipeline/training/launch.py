@@ -36,7 +36,7 @@ from .failures import explain_failure
 from .heartbeat import HEARTBEAT_FILE, Listener
 from .job import HISTORY_FILE, WEIGHTS_FILE, Arrays, Job, job_key, write_job
 from .machines import Meeting, lead
-from .work_folders import locked
+from .work_folders import locked, work_folders
 from .worker import ERROR_FILE, LEADER, LOG_MARK, MEMBER
 
 logger = logging.getLogger(__name__)
@@ -77,6 +77,8 @@ def train(job: Job, arrays: Arrays, work_folder: Path) -> Trained:
     num_processes = choose_num_processes(job.engine.num_processes)
     key = job_key(job, arrays, open_fields(job.fields), num_processes)
     folder = work_folder / f"{job.name}-{key}"
+    if not folder.exists():
+        _tell_of_unfinished(work_folder, job.name)
     with locked(folder, job.name):
         if not (folder / WEIGHTS_FILE).exists():
             for pattern in (ERROR_FILE.format(rank="*"), f"*{UNFINISHED}", HEARTBEAT_FILE):
@@ -91,6 +93,19 @@ def train(job: Job, arrays: Arrays, work_folder: Path) -> Trained:
         else:
             logger.info("%s: taken from %s, where it was trained to the end", job.name, folder)
         return _result(folder)
+
+
+def _tell_of_unfinished(work_folder: Path, name: str) -> None:
+    """Warn of an interrupted training that a new one of the same kind does not go on with."""
+    for folder in work_folders(work_folder):
+        if folder.name.startswith(f"{name}-") and not (folder / WEIGHTS_FILE).exists():
+            logger.warning(
+                "%s: starts anew. %s holds an unfinished one, of other data, values, code, number "
+                "of processes or threads, or another kind of machine; its own command goes on with "
+                "it, kedro prune --keep=K --interrupted removes it.",
+                name,
+                folder,
+            )
 
 
 def _write(folder: Path, job: Job, arrays: Arrays) -> None:

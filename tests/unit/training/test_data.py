@@ -91,7 +91,7 @@ def test_auto_preloads_what_is_small_beside_the_free_memory(
     make: Make, monkeypatch: pytest.MonkeyPatch, free: int, outlives: bool
 ) -> None:
     monkeypatch.setattr(
-        "simulgen_pipeline.training.data.psutil.virtual_memory",
+        "psutil.virtual_memory",
         lambda: SimpleNamespace(available=free),
     )
     data = make("auto")  # 35 kB
@@ -163,7 +163,7 @@ def test_auto_divides_the_memory_of_a_machine_among_its_processes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "simulgen_pipeline.training.data.psutil.virtual_memory",
+        "psutil.virtual_memory",
         lambda: SimpleNamespace(available=1000),
     )
     cpu = torch.device("cpu")

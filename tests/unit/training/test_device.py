@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import joblib
@@ -15,6 +16,7 @@ import torch
 
 from simulgen_pipeline.training.device import (
     FEWEST_ROUGH_CHANNELS,
+    available_memory,
     choose_precision,
     memory_environment,
     network_environment,
@@ -115,3 +117,35 @@ def test_a_seed_decides_what_is_drawn_on_the_device_that_trains_and_no_other(
 
     assert torch.equal(drawn(3), drawn(3))
     assert not torch.equal(drawn(3), drawn(4))
+
+
+def control_group(root: Path, group: str, folder: str, **files: str) -> None:
+    (root / "proc/self").mkdir(parents=True, exist_ok=True)
+    (root / "proc/self/cgroup").write_text(f"{group}\n")
+    (root / "sys/fs/cgroup" / folder).mkdir(parents=True, exist_ok=True)
+    for name, value in files.items():
+        path = root / "sys/fs/cgroup" / folder / f"memory.{name}"
+        path.write_text(f"{value}\n")
+
+
+def test_memory_is_what_is_free_within_the_limit_of_the_processs_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
+    assert available_memory(tmp_path) == 1000  # not Linux
+    control_group(tmp_path, "0::/job/step", "job/step", max="max", current="10")
+    assert available_memory(tmp_path) == 1000
+    control_group(tmp_path, "0::/job/step", "job/step", max="500", current="100")
+    assert available_memory(tmp_path) == 400
+    control_group(tmp_path, "0::/job/step", "job", max="600", current="350")  # all its steps
+    assert available_memory(tmp_path) == 250
+    control_group(tmp_path, "0::/../x", "", max="300", current="350")  # a container sees its own
+    assert available_memory(tmp_path) == 0
+    one = tmp_path / "version 1"
+    limits = {"limit_in_bytes": "700", "usage_in_bytes": "50"}
+    control_group(one, "9:cpu:/a\n8:memory:/slurm/job", "memory/slurm/job", **limits)
+    assert available_memory(one) == 650
+
+
+def test_this_machine_has_memory() -> None:
+    assert 0 < available_memory() <= psutil.virtual_memory().total

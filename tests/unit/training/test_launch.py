@@ -15,8 +15,10 @@ import pytest
 
 from simulgen_pipeline.training import launch
 from simulgen_pipeline.training.errors import DISK_REMEDY, TrainingError
-from simulgen_pipeline.training.launch import _write, torchrun_command
+from simulgen_pipeline.training.job import WEIGHTS_FILE
+from simulgen_pipeline.training.launch import _tell_of_unfinished, _write, torchrun_command
 from simulgen_pipeline.training.machines import Meeting
+from simulgen_pipeline.training.work_folders import LOCK_FILE
 
 
 def meeting(leads: bool) -> Meeting:
@@ -26,6 +28,7 @@ def meeting(leads: bool) -> Meeting:
 def test_one_machine_needs_no_rendezvous() -> None:
     command = torchrun_command(Path("work/vae-0123"), 2, None)
     assert "--standalone" in command
+    assert "--local-addr=127.0.0.1" in command  # which needs no name of this machine
     assert "--nproc-per-node=2" in command
     assert not [argument for argument in command if "rdzv" in argument]
     assert command[-3:] == ["work/vae-0123", str(os.getpid()), "leader"]
@@ -60,6 +63,18 @@ def test_a_job_that_does_not_fit_on_the_disk_is_told_with_a_remedy(
     with pytest.raises(TrainingError, match="No space left on device") as error:
         _write(tmp_path, job, {})
     assert DISK_REMEDY in str(error.value)
+
+
+def test_an_unfinished_training_that_is_not_gone_on_with_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("vae-1", "vae-2", "conditioner-1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / LOCK_FILE).touch()
+    (tmp_path / "vae-2" / WEIGHTS_FILE).touch()  # finished, and not cleared yet
+    _tell_of_unfinished(tmp_path, "vae")
+    (message,) = caplog.messages
+    assert message.startswith(f"vae: starts anew. {tmp_path / 'vae-1'} holds an unfinished one")
 
 
 @pytest.mark.usefixtures("interruptible")
