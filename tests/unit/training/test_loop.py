@@ -54,12 +54,13 @@ def trainer_of(
     num_processes: int = 1,
     split: Split = SPLIT,
     optimisation: OptimisationConfig = OPTIMISATION,
+    device: str = "cpu",
 ) -> Trainer:
     """A training by the last of some processes, whose others do nothing."""
     world: Any = SimpleNamespace(
         rank=num_processes - 1,
         size=num_processes,
-        device=torch.device("cpu"),
+        device=torch.device(device),
         is_main=num_processes == 1,
         wrap=lambda module: module,
         sum=lambda values: values.clone(),
@@ -308,6 +309,20 @@ def test_gradients_are_clipped_to_the_largest_norm(
     assert norms == pytest.approx([expected] * len(norms), rel=1e-4)
     told = [row["gradient_norm"] for row in rows]  # before they are clipped
     assert told == pytest.approx([(30**2 + 0.4**2) ** 0.5] * len(rows))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_a_training_on_a_gpu_is_taken_up_from_its_checkpoint(
+    tmp_path: Path, precision: str
+) -> None:
+    first, again = Valley((2.0, 2.0)), Valley((2.0, 2.0))
+    rows = trainer_of(tmp_path, first, precision, device="cuda").run()
+    assert first.place.is_cuda
+    taken_up = trainer_of(tmp_path, again, precision, device="cuda")
+    assert taken_up.run() == rows  # to the end, with nothing left to do
+    assert again.place.is_cuda
+    assert torch.equal(again.place, first.place)
 
 
 def test_weights_decay(tmp_path: Path) -> None:
