@@ -307,7 +307,7 @@ class Trainer:
             self.optimizer.load_state_dict(content["optimizer"])
             self.scaler.load_state_dict(content["scaler"])
             self.state = Progressed(**content["progressed"])
-            self.progress.resumed(self.state.epoch)
+            self.progress.resumed(self.state.history)
         check_same_epoch(self.state.epoch, self.world)
 
 

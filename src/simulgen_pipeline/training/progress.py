@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -62,11 +63,13 @@ class Progress:
         if self._heartbeat is not None:
             self._heartbeat.beat()
 
-    def resumed(self, epoch: int) -> None:
-        """The training goes on from a checkpoint."""
-        self._first_epoch = epoch
+    def resumed(self, history: Sequence[dict[str, float]]) -> None:
+        """The training goes on from a checkpoint, after epochs whose curves are shown again."""
+        self._first_epoch = len(history)
         if self._log_folder is not None:
-            logger.info("%s: resumed from the checkpoint after epoch %d", self.name, epoch)
+            logger.info("%s: resumed from the checkpoint after epoch %d", self.name, len(history))
+        for row in history:
+            self._add_scalars(row)
 
     def stopped_early(self, epoch: int, best_epoch: int) -> None:
         """The training ends before its last epoch."""
@@ -118,15 +121,19 @@ class Progress:
             self._writer = SummaryWriter(str(self._log_folder))
         return self._writer
 
+    def _add_scalars(self, row: dict[str, float]) -> None:
+        if self._log_folder is None:
+            return
+        for key, value in row.items():
+            if key != "epoch":
+                self._events().add_scalar(key, value, self._epochs_before + int(row["epoch"]))
+
     def report(self, row: dict[str, float], num_epochs: int) -> None:
         """Show an epoch."""
         if self._log_folder is None:
             return
-        epoch = int(row["epoch"])
-        for key, value in row.items():
-            if key != "epoch":
-                self._events().add_scalar(key, value, self._epochs_before + epoch)
-        now = time.monotonic()
+        self._add_scalars(row)
+        epoch, now = int(row["epoch"]), time.monotonic()
         if now - self._last < LOG_INTERVAL and epoch != num_epochs:
             return
         self._last = now

@@ -27,6 +27,19 @@ def test_a_picture_is_shown_under_its_stage_and_epoch(tmp_path: Path) -> None:
     assert image.encoded_image_string.startswith(b"\x89PNG")
 
 
+def test_a_training_that_goes_on_shows_its_curves_from_the_start(tmp_path: Path) -> None:
+    rows = [{"epoch": i, "loss": 1.0 / i, "samples_per_second": 9.0} for i in (1.0, 2.0, 3.0)]
+    progress = Progress(tmp_path)
+    progress.begin("vae encoder", first_epoch=10)
+    progress.resumed(rows[:2])
+    progress.report(rows[2], num_epochs=4)
+    progress.close()
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    shown = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert shown == [(11, 1.0), (12, 0.5), (13, pytest.approx(1 / 3))]
+
+
 @pytest.mark.parametrize(("has_folder", "view"), [(False, VIEW), (True, None)])
 def test_only_the_process_that_reports_draws(
     tmp_path: Path, has_folder: bool, view: View | None
