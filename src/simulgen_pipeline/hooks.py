@@ -43,8 +43,8 @@ class ProjectHooks:
         Raises:
             TrainingError: another run is training.
         """
-        self._unlock()  # of a run that was interrupted in this process, such as a notebook
         if WORK_FOLDER in pipeline.inputs():
+            self._unlock()  # of a run that was interrupted in this process
             self._lock = lock_all(catalog.load(WORK_FOLDER))
         if self._checked.plots == "off":
             for name in filter(_is_plot, pipeline.all_outputs()):

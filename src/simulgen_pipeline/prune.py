@@ -120,7 +120,7 @@ def _plan_dataset(
 
 def _plan_trainings(plan: Plan, place: Path, project: Path) -> None:
     trainings = work_folders(place)
-    plan.running = [folder for folder in trainings if is_running(folder)]
+    plan.running = [folder for folder in (place, *trainings) if is_running(folder)]
     if place.is_relative_to(project.resolve()):
         plan.interrupted = [folder for folder in trainings if folder not in plan.running]
     elif trainings:

@@ -12,7 +12,7 @@ from simulgen_pipeline.data.errors import DataError
 from simulgen_pipeline.prune import TRASH, carry_out, plan_prune, show_plan
 from simulgen_pipeline.training.errors import TrainingError
 from simulgen_pipeline.training.launch import WEIGHTS_FILE
-from simulgen_pipeline.training.work_folders import LOCK_FILE
+from simulgen_pipeline.training.work_folders import LOCK_FILE, lock_all
 from simulgen_pipeline.versions import find_stored
 
 
@@ -198,6 +198,17 @@ def test_nothing_goes_while_a_training_runs(project: Any) -> None:
             carry_out(plan)
     assert project.days("vae") == [1, 2]
     assert folder.exists()
+
+
+def test_nothing_goes_while_a_run_is_between_two_trainings(project: Any) -> None:
+    folder = project.training("vae-0123")
+    lock = lock_all(folder.parent)
+    with pytest.raises(TrainingError, match="A training is running in .*_work, which may need"):
+        carry_out(project.plan(keep=1, with_interrupted=True))
+    assert folder.exists()
+    lock.release()
+    carry_out(project.plan(keep=1, with_interrupted=True))
+    assert not folder.exists()
 
 
 def test_interrupted_trainings_go_only_when_asked(project: Any) -> None:

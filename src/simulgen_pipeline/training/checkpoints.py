@@ -76,6 +76,12 @@ class Checkpoints:
             except (ValueError, pickle.UnpicklingError, FileNotFoundError) as error:
                 then = "its stage starts anew" if path == paths[-1] else "the one before is used"
                 logger.warning("%s is damaged (%s); %s", path, error, then)
+            except Exception as error:
+                error.add_note(
+                    f"{path} cannot be read now, though it may be whole. If that stays, remove it "
+                    f"to go on from the one before."
+                )
+                raise
         return None
 
     def _paths(self) -> list[Path]:

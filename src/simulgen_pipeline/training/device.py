@@ -18,10 +18,11 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 # Channels of the field from which on it is taken as rough.
 FEWEST_ROUGH_CHANNELS = 64
 
-# Limit of a control group and what is taken of it, by version 2 and 1.
+# Files with the limit of a control group and what is taken of it, and the name of what is of that
+# for files and can be let go of, by version 2 and 1.
 _MEMORY_FILES = {
-    "": ("memory.max", "memory.current"),
-    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    "": ("memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 }
 
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -85,11 +86,12 @@ def available_memory(root: Path = Path("/")) -> int:
     """Memory that this process may still take [bytes]: what is free, within its groups' limits.
 
     Containers and batch systems set limits by Linux's control groups, of version 2 or 1, where a
-    group's limit holds for all groups in it. Files that the system keeps in memory count as taken.
+    group's limit holds for all groups in it. Files that the system keeps in memory are no matter,
+    where it can let go of them.
     """
     rooms = [int(psutil.virtual_memory().available)]
     try:
-        groups = (root / "proc/self/cgroup").read_text(encoding="ascii").split()
+        groups = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):  # not Linux
         return rooms[0]
     for group in groups:
@@ -97,12 +99,15 @@ def available_memory(root: Path = Path("/")) -> int:
         if controllers not in ("", "memory"):
             continue
         top, own = root / "sys/fs/cgroup" / controllers, PurePosixPath(path.lstrip("/"))
-        limit, used = _MEMORY_FILES[controllers]
+        limit, used, cached = _MEMORY_FILES[controllers]
         for folder in (top / place for place in (own, *own.parents)):
             try:
-                rooms.append(int((folder / limit).read_text()) - int((folder / used).read_text()))
+                room = int((folder / limit).read_text()) - int((folder / used).read_text())
+                statistics = (folder / "memory.stat").read_text().split()
+                room += int(statistics[statistics.index(cached) + 1])
             except (OSError, ValueError):  # not seen from a container, or without a limit ("max")
                 continue
+            rooms.append(room)
     return max(0, min(rooms))
 
 

@@ -7,11 +7,14 @@ alone waits for nobody.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 HEARTBEAT_FILE = "heartbeat"
 # Seconds between two touches at least.
 BEAT_INTERVAL = 1.0
+# Seconds that count between two looks at most: this process may have been suspended as well.
+LONGEST_LOOK = 10.0
 
 
 class Heartbeat:
@@ -24,7 +27,8 @@ class Heartbeat:
         """Say that the training goes on."""
         now = time.monotonic()
         if now >= self._next:
-            self._path.touch()
+            with suppress(OSError):  # a shared disk may be away for a moment
+                self._path.touch()
             self._next = now + BEAT_INTERVAL
 
 
@@ -32,11 +36,25 @@ class Listener:
     """The launcher's side."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._beat, self._since = path, 0, time.monotonic()
+        self._path, self._beat, self._silence, self._last = path, 0, 0.0, time.monotonic()
 
     def silence(self) -> float:
-        """Seconds since the file changed, as seen by this process; 0 before it is first touched."""
-        beat = self._path.stat().st_mtime_ns if self._path.exists() else 0
+        """Seconds since the file changed, as seen by this process; 0 before it is first touched.
+
+        To be asked every second or so: of a longer time a part counts.
+        """
+        now = time.monotonic()
+        self._silence += min(now - self._last, LONGEST_LOOK)
+        self._last = now
+        beat = self._latest()
         if beat != self._beat or beat == 0:
-            self._beat, self._since = beat, time.monotonic()
-        return time.monotonic() - self._since
+            self._beat, self._silence = beat, 0.0
+        return self._silence
+
+    def _latest(self) -> int:
+        try:
+            return self._path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+        except OSError:  # a shared disk may be away for a moment
+            return self._beat

@@ -100,7 +100,7 @@ class EvidenceObjective(nn.Module):
         posterior = self._infer(batch._replace(fields=seen))
         relative = posterior.sample(as_latents(latent_noise, self.decoder.architecture))
         error = self.decoder(self.decoder.latents(relative)) - target
-        norms = batch.norms
+        norms = batch.norms  # scaling, of some percent, and delays are let pass
         if batch.partner_norms is not None:
             norms = mix(norms, batch.partner_norms, mixing_weights(field_noise, self.augmentation))
         reconstruction = reconstruction_loss(error, norms, c.loss, c.relative_loss, self.lift)

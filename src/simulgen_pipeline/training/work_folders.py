@@ -54,7 +54,8 @@ def lock_all(work_folder: Path) -> FileLock:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise TrainingError(
-            f"Another run is training in {work_folder}. Wait for it or stop it."
+            f"Another run is training in {work_folder}. Wait for it or stop it (one that was "
+            f"interrupted in a notebook ends with its kernel)."
         ) from error
     return lock
 
@@ -66,7 +67,9 @@ def work_folders(work_folder: Path) -> list[Path]:
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a run is in a training's folder."""
+    """Whether a run is in a training's folder, or uses the folder of all trainings."""
+    if not (folder / LOCK_FILE).exists():
+        return False
     try:
         with FileLock(folder / LOCK_FILE, timeout=0):
             return False

@@ -107,6 +107,14 @@ def _watch(*ancestors: int) -> None:
         os._exit(1)
 
 
+def _descends(pid: int, ancestor: int) -> bool:
+    """Whether a process is a descendant of another; none above that is looked at."""
+    process: psutil.Process | None = psutil.Process(pid)
+    while process is not None and process.pid != ancestor:
+        process = process.parent()
+    return process is not None
+
+
 def report(folder: Path, world: World, error: BaseException) -> None:
     """Leave word of the error that ends this process."""
     paths = [folder / ERROR_FILE.format(rank=rank) for rank in range(world.size)]
@@ -143,7 +151,7 @@ def main() -> None:
     """Entry point under torchrun."""
     folder, launcher, leads = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == LEADER
     torchrun = os.getppid()
-    if launcher not in [process.pid for process in psutil.Process(torchrun).parents()]:
+    if not _descends(torchrun, launcher):
         sys.exit(1)  # torchrun was gone already, and this process was given to another
     threading.Thread(target=_watch, args=(launcher, torchrun), daemon=True).start()
     world = find_world(leads)

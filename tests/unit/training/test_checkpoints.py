@@ -136,8 +136,9 @@ def test_one_that_cannot_be_read_now_is_not_taken_for_damaged(
 
     with monkeypatch.context() as patched:
         patched.setattr(torch, "load", fail)
-        with pytest.raises(type(error)):
+        with pytest.raises(type(error)) as raised:
             checkpoints.load(CPU)
+    assert "vae-00000002.pt cannot be read now" in raised.value.__notes__[0]
     assert newest_epoch(checkpoints) == 2
 
 

@@ -123,6 +123,8 @@ def control_group(root: Path, group: str, folder: str, **files: str) -> None:
     (root / "proc/self").mkdir(parents=True, exist_ok=True)
     (root / "proc/self/cgroup").write_text(f"{group}\n")
     (root / "sys/fs/cgroup" / folder).mkdir(parents=True, exist_ok=True)
+    cached = "cache 99\ninactive_file 20\ntotal_inactive_file 30\n"
+    (root / "sys/fs/cgroup" / folder / "memory.stat").write_text(cached)
     for name, value in files.items():
         path = root / "sys/fs/cgroup" / folder / f"memory.{name}"
         path.write_text(f"{value}\n")
@@ -136,15 +138,15 @@ def test_memory_is_what_is_free_within_the_limit_of_the_processs_group(
     control_group(tmp_path, "0::/job/step", "job/step", max="max", current="10")
     assert available_memory(tmp_path) == 1000
     control_group(tmp_path, "0::/job/step", "job/step", max="500", current="100")
-    assert available_memory(tmp_path) == 400
+    assert available_memory(tmp_path) == 420
     control_group(tmp_path, "0::/job/step", "job", max="600", current="350")  # all its steps
-    assert available_memory(tmp_path) == 250
+    assert available_memory(tmp_path) == 270
     control_group(tmp_path, "0::/../x", "", max="300", current="350")  # a container sees its own
     assert available_memory(tmp_path) == 0
     one = tmp_path / "version 1"
     limits = {"limit_in_bytes": "700", "usage_in_bytes": "50"}
-    control_group(one, "9:cpu:/a\n8:memory:/slurm/job", "memory/slurm/job", **limits)
-    assert available_memory(one) == 650
+    control_group(one, "9:cpu:/a\n8:memory:/slurm/a job", "memory/slurm/a job", **limits)
+    assert available_memory(one) == 680
 
 
 def test_this_machine_has_memory() -> None:

@@ -25,12 +25,41 @@ def test_silence_counts_from_the_last_touch(tmp_path: Path, clock: list[float]) 
     assert listener.silence() == 0  # nothing is heard of it yet: it may be reading its data
     beating.beat()
     assert listener.silence() == 0
-    clock[0] += 30
-    assert listener.silence() == 30
+    for seconds in (8, 16, 24):
+        clock[0] += 8
+        assert listener.silence() == seconds
     os.utime(path, (1.0, 1.0))  # another machine's clock may be behind
     assert listener.silence() == 0
     clock[0] += 5
     assert listener.silence() == 5
+
+
+def test_time_in_which_nobody_looked_hardly_counts(tmp_path: Path, clock: list[float]) -> None:
+    path = tmp_path / "heartbeat"
+    listener = Listener(path)
+    Heartbeat(path).beat()
+    listener.silence()
+    clock[0] += 3600  # both processes were suspended
+    assert listener.silence() == heartbeat.LONGEST_LOOK
+
+
+def test_a_disk_that_is_away_for_a_moment_is_no_matter(
+    tmp_path: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "heartbeat"
+    listener, beating = Listener(path), Heartbeat(path)
+    beating.beat()
+    assert listener.silence() == 0
+
+    def stale(*arguments: object, **options: object) -> None:
+        raise OSError(116, "Stale file handle")
+
+    with monkeypatch.context() as patched:
+        for name in ("stat", "touch"):
+            patched.setattr(Path, name, stale)
+        clock[0] += 5
+        beating.beat()
+        assert listener.silence() == 5
 
 
 def test_it_beats_once_a_second_at_most(tmp_path: Path, clock: list[float]) -> None:
