@@ -203,7 +203,7 @@ def test_nothing_goes_while_a_training_runs(project: Any) -> None:
 def test_nothing_goes_while_a_run_is_between_two_trainings(project: Any) -> None:
     folder = project.training("vae-0123")
     lock = lock_all(folder.parent)
-    with pytest.raises(TrainingError, match="A training is running in .*_work, which may need"):
+    with pytest.raises(TrainingError, match=r"A training is running in .*_work, which may"):
         carry_out(project.plan(keep=1, with_interrupted=True))
     assert folder.exists()
     lock.release()
