@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .data.errors import DataError
 from .training.errors import TrainingError
-from .training.work_folders import is_running, remove_training, work_folders
+from .training.work_folders import is_in_use, is_running, remove_training, work_folders
 from .versions import MANIFEST, Stored, read_manifest, readable, run_ids, size_of
 
 # The form of versions that Kedro gives; others were made by hand and stay.
@@ -33,7 +33,8 @@ class Plan:
         trash: what an interrupted prune has left; it goes.
         interrupted: folders of trainings that nothing is at.
         with_interrupted: whether these go.
-        running: folders of trainings that a run is at; beside them nothing is removed.
+        running: folders of trainings that a run is at, or that of all; beside them nothing is
+            removed.
         outside: datasets that are not in the project's folder and stay as they are.
     """
 
@@ -120,7 +121,9 @@ def _plan_dataset(
 
 def _plan_trainings(plan: Plan, place: Path, project: Path) -> None:
     trainings = work_folders(place)
-    plan.running = [folder for folder in (place, *trainings) if is_running(folder)]
+    plan.running = [folder for folder in trainings if is_running(folder)]
+    if not plan.running and is_in_use(place):  # between two trainings
+        plan.running = [place]
     if place.is_relative_to(project.resolve()):
         plan.interrupted = [folder for folder in trainings if folder not in plan.running]
     elif trainings:

@@ -49,9 +49,9 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Trainings of one process need no torchrun."""
     run_torchrun = launch.run_torchrun
 
-    def run(folder: Path, num_processes: int) -> None:
+    def run(folder: Path, num_processes: int, *, timeout: float) -> None:
         if num_processes > 1:
-            run_torchrun(folder, num_processes)
+            run_torchrun(folder, num_processes, timeout=timeout)
             return
         job, arrays = read_job(folder)
         world = find_world(leads=True)

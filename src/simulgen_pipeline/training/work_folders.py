@@ -48,8 +48,9 @@ def lock_all(work_folder: Path) -> FileLock:
     Raises:
         TrainingError: another run has them.
     """
-    work_folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(work_folder / LOCK_FILE)
+    path = _lock_of_all(work_folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
@@ -67,11 +68,26 @@ def work_folders(work_folder: Path) -> list[Path]:
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a run is in a training's folder, or uses the folder of all trainings."""
-    if not (folder / LOCK_FILE).exists():
+    """Whether a run is in a training's folder."""
+    return _is_held(folder / LOCK_FILE)
+
+
+def is_in_use(work_folder: Path) -> bool:
+    """Whether a run has all trainings to itself."""
+    return _is_held(_lock_of_all(work_folder))
+
+
+def _lock_of_all(work_folder: Path) -> Path:
+    """Beside the folder, which is empty when nothing is trained."""
+    place = work_folder.resolve()
+    return place.with_name(f"{place.name}{LOCK_FILE}")
+
+
+def _is_held(lock: Path) -> bool:
+    if not lock.exists():
         return False
     try:
-        with FileLock(folder / LOCK_FILE, timeout=0):
+        with FileLock(lock, timeout=0):
             return False
     except Timeout:
         return True
