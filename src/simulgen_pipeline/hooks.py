@@ -17,12 +17,11 @@ from kedro.pipeline import Pipeline
 from .datasets.fields import PathDataset
 from .parameters import check_parameters
 from .training.work_folders import clear_finished, lock_all
-from .versions import MANIFEST, Manifest
+from .versions import MANIFEST, WORK_FOLDER, Manifest
 
 logger = logging.getLogger(__name__)
 
 PLOT_PREFIX = "plot_"
-WORK_FOLDER = "work_folder"
 
 
 class ProjectHooks:

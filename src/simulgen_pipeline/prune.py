@@ -12,14 +12,13 @@ from pathlib import Path
 from .data.errors import DataError
 from .training.errors import TrainingError
 from .training.work_folders import is_in_use, is_running, remove_training, work_folders
-from .versions import MANIFEST, Stored, read_manifest, readable, run_ids, size_of
+from .versions import MANIFEST, WORK_FOLDER, Stored, read_manifest, readable, run_ids, size_of
 
 # The form of versions that Kedro gives; others were made by hand and stay.
 VERSION = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}\.\d{2}\.\d{2}\.\d{3}Z")
 # Versions are moved here, beside the others, before they are deleted: one level too deep to be
 # found as a version, whatever is left of them when the deletion is interrupted.
 TRASH = ".removed"
-WORK_FOLDER = "work_folder"
 
 
 @dataclass

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .data.errors import DataError
 
+WORK_FOLDER = "work_folder"
 MANIFEST = "run_manifest"
 # Datasets of a run that the table names; the largest come first.
 NUM_NAMED = 3

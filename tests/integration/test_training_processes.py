@@ -132,19 +132,22 @@ def test_launcher_and_whole_tree_are_killed_and_the_same_bits_come_out(
         paths = prepared.work.glob("*/stage-0-*.pt")
         return max((int(path.stem.rpartition("-")[2]) for path in paths), default=0)
 
-    for is_whole_tree in (False, True):
+    def kill(is_whole_tree: bool) -> None:
         reached = newest()
         assert reached < 150  # there is something left to train
         launcher = subprocess.Popen(command, env=environment)
         try:
-            wait_for(lambda: newest() > reached + 5, 60)  # noqa: B023
+            wait_for(lambda: newest() > reached + 5, 60)
             family = workers_of(launcher.pid)
             for process in [launcher, *(family if is_whole_tree else [])]:
                 process.send_signal(signal.SIGKILL)
             launcher.wait()
-            wait_for(lambda: not [p for p in family if is_alive(p)], 30)  # noqa: B023
+            wait_for(lambda: not [p for p in family if is_alive(p)], 30)
         finally:
             launcher.kill()
+
+    kill(is_whole_tree=False)
+    kill(is_whole_tree=True)
     long = {"training": {"num_epochs": 200}}
     resumed, history = train(prepared, prepared.work, long)
     expected, _ = train(prepared, prepared.work.parent / "undisturbed", long)

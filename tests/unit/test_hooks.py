@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
+from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
 
 from simulgen_pipeline.hooks import ProjectHooks
@@ -17,17 +17,11 @@ PIPELINE = Pipeline([node(lambda folder: None, "work_folder", None, name="train"
 RUN = {"pipeline_names": ["full_vae"], "run_id": "now", "env": None}
 
 
-class Full(AbstractDataset[Any, Any]):
+class Full(MemoryDataset):
     """A dataset on a full disk."""
-
-    def load(self) -> Any:
-        raise NotImplementedError
 
     def save(self, data: Any) -> None:
         raise OSError(28, "No space left on device")
-
-    def _describe(self) -> dict[str, Any]:
-        return {}
 
 
 @pytest.fixture
@@ -39,7 +33,7 @@ def hooks(tmp_path: Path) -> ProjectHooks:
     return hooks
 
 
-def catalog_of(folder: Path, manifest: AbstractDataset[Any, Any] | None = None) -> DataCatalog:
+def catalog_of(folder: Path, manifest: MemoryDataset | None = None) -> DataCatalog:
     return DataCatalog(
         {
             "work_folder": MemoryDataset(folder / "_work"),

@@ -57,17 +57,16 @@ def read_picture(path: Path, image_size: int) -> NDArray[np.uint8]:
         DataError: the file is missing, broken, or no picture, or its levels have more bits.
     """
     try:
-        with Image.open(path) as image:
-            return _levels(image, str(path), image_size)
+        opened = Image.open(path)
     except FileNotFoundError as error:
         raise DataError(
             f"There is no picture {path}. Expected a PNG or JPG file; it was there when the folder "
             f"was read: put it back, or run again from the start."
         ) from error
-    except DataError:
-        raise
     except BROKEN as error:
         raise _unreadable(str(path), error) from error
+    with opened as image:
+        return _levels(image, str(path), image_size)
 
 
 def _levels(image: Image.Image, name: str, image_size: int) -> NDArray[np.uint8]:

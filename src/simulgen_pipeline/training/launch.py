@@ -36,7 +36,7 @@ from .failures import explain_failure
 from .heartbeat import HEARTBEAT_FILE, Listener
 from .job import HISTORY_FILE, WEIGHTS_FILE, Arrays, Job, job_key, write_job
 from .machines import Meeting, lead
-from .work_folders import locked, work_folders
+from .work_folders import is_finished, locked, work_folders
 from .worker import ERROR_FILE, LEADER, LOG_MARK, MEMBER
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def train(job: Job, arrays: Arrays, work_folder: Path) -> Trained:
 def _tell_of_unfinished(work_folder: Path, name: str) -> None:
     """Warn of an interrupted training that a new one of the same kind does not go on with."""
     for folder in work_folders(work_folder):
-        if folder.name.startswith(f"{name}-") and not (folder / WEIGHTS_FILE).exists():
+        if folder.name.startswith(f"{name}-") and not is_finished(folder):
             logger.warning(
                 "%s: starts anew. %s holds an unfinished one, of other data, values, code, number "
                 "of processes or threads, or another kind of machine; its own command goes on with "

@@ -27,7 +27,7 @@ VAE_PRESETS: dict[int, dict[str, Any]] = {
         },
     },
     2: {},  # compact: VaeConfig's defaults, for studies of tens to hundreds of designs
-    3: {"training": {"auto_steps": 500}},  # quick look, seconds on a laptop
+    3: {"training": {"auto_steps": 500}},  # quick look at what the VAE makes of a study
     4: {  # wide, for many simulations of rich fields
         "filters": [256, 192, 128],
         "num_blocks": 2,

@@ -27,14 +27,10 @@ def locked(folder: Path, name: str) -> Iterator[None]:
     Raises:
         TrainingError: another run is in it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK_FILE)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise TrainingError(
-            f"Another run is training the same {name} in {folder}. Wait for it or stop it."
-        ) from error
+    lock = _acquired(
+        folder / LOCK_FILE,
+        f"Another run is training the same {name} in {folder}. Wait for it or stop it.",
+    )
     try:
         yield
     finally:
@@ -48,17 +44,11 @@ def lock_all(work_folder: Path) -> FileLock:
     Raises:
         TrainingError: another run has them.
     """
-    path = _lock_of_all(work_folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise TrainingError(
-            f"Another run is training in {work_folder}. Wait for it or stop it (one that was "
-            f"interrupted in a notebook ends with its kernel)."
-        ) from error
-    return lock
+    return _acquired(
+        _lock_of_all(work_folder),
+        f"Another run is training in {work_folder}. Wait for it or stop it (one that was "
+        f"interrupted in a notebook ends with its kernel).",
+    )
 
 
 def work_folders(work_folder: Path) -> list[Path]:
@@ -83,6 +73,16 @@ def _lock_of_all(work_folder: Path) -> Path:
     return place.with_name(f"{place.name}{LOCK_FILE}")
 
 
+def _acquired(path: Path, refusal: str) -> FileLock:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise TrainingError(refusal) from error
+    return lock
+
+
 def _is_held(lock: Path) -> bool:
     if not lock.exists():
         return False
@@ -91,6 +91,11 @@ def _is_held(lock: Path) -> bool:
             return False
     except Timeout:
         return True
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether all that a folder is for has been trained."""
+    return any((folder / name).exists() for name in (WEIGHTS_FILE, FINISHED_FILE))
 
 
 def remove_training(folder: Path) -> None:
@@ -108,7 +113,7 @@ def remove_training(folder: Path) -> None:
 def clear_finished(work_folder: Path) -> None:
     """Remove the folders of trainings that have ended and whose results are saved elsewhere."""
     for folder in work_folders(work_folder):
-        if not any((folder / name).exists() for name in (WEIGHTS_FILE, FINISHED_FILE)):
+        if not is_finished(folder):
             logger.info(
                 "%s holds an unfinished training: its command goes on, or remove it with kedro "
                 "prune --keep=K --interrupted",
