@@ -79,7 +79,7 @@ class EngineConfig(_Frozen):
 
 
 class OptimisationConfig(_Frozen):
-    """AdamW with warm-up and cosine annealing, optionally with warm restarts.
+    """An optimizer with warm-up and cosine annealing, optionally with warm restarts.
 
     Attributes:
         usual_steps: what `auto_steps: auto` is; of a conditioner unless the VAE says otherwise.
@@ -96,6 +96,9 @@ class OptimisationConfig(_Frozen):
         "auto", description="optimizer steps that num_epochs: auto aims at"
     )
     batch_size: int = Field(16, ge=1, description="designs per optimizer step, over all processes")
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw", description="muon: of the hidden layers of encoder and decoder; adamw of all else"
+    )
     learning_rate: float = Field(2e-3, gt=0, description="the highest, after warm-up")
     minimum_learning_rate: float = Field(1e-6, ge=0)
     warm_up: float = Field(0.05, ge=0, lt=1, description="share of the steps")
@@ -130,9 +133,10 @@ class OptimisationConfig(_Frozen):
 class VaeOptimisation(OptimisationConfig):
     """The same for a VAE."""
 
-    usual_steps: ClassVar[int] = 3500
+    usual_steps: ClassVar[int] = 1750
 
-    learning_rate: float = Field(1e-3, gt=0, description="the highest, after warm-up")
+    optimizer: Literal["adamw", "muon"] = "muon"
+    learning_rate: float = Field(2e-3, gt=0, description="the highest, after warm-up")
 
 
 class ConditionerOptimisation(OptimisationConfig):
@@ -188,7 +192,7 @@ class VaeConfig(_Frozen):
         "field for static fields of pictures, else design",
     )
     encoder_epochs: float = Field(
-        0.2, gt=0, description="epochs of the encoder's own training, per epoch of the decoder's"
+        0.4, gt=0, description="epochs of the encoder's own training, per epoch of the decoder's"
     )
     loss: Loss = "mse"
     relative_loss: bool = Field(

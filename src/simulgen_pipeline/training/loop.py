@@ -19,6 +19,7 @@ from .device import autocast, choose_precision, seed_device
 from .errors import TrainingDivergedError, explain_divergence
 from .execution import compile_networks, keep_less
 from .objectives import Batch, Objective, Terms
+from .optimizers import optimizers_for
 from .progress import Progress
 from .schedule import learning_rate
 from .world import World
@@ -27,8 +28,6 @@ from .world import World
 NUM_VALIDATIONS = 15
 # A picture is drawn after every so many of them, and of the best weights at the end.
 VALIDATIONS_PER_PICTURE = 8
-# AdamW's decay rates of the gradient's moments.
-BETAS = (0.9, 0.99)
 # A training has gone astray when an epoch's mean gradient norm is this many times the usual one.
 ASTRAY = 100.0
 
@@ -82,12 +81,7 @@ class Trainer:
             compile_networks(self.objective, progress.not_compiled)
         self.wrapped = world.wrap(self.objective)
         self.parameters = [p for p in self.objective.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            self.parameters,
-            betas=BETAS,
-            weight_decay=optimisation.weight_decay,
-            fused=True,  # one pass over the weights; the default takes a dozen
-        )
+        self.optimizers = optimizers_for(self.objective, optimisation)
         self.scaler = torch.amp.GradScaler(
             world.device.type, enabled=self.precision is torch.float16
         )
@@ -154,7 +148,8 @@ class Trainer:
         point nowhere, and do not come back by themselves.
         """
         self.objective.load_state_dict(self.best_weights)
-        self.optimizer.state.clear()
+        for optimizer in self.optimizers:
+            optimizer.state.clear()
         self.state.rate_scale /= 2
         self.progress.went_back(self.state.epoch)
 
@@ -194,8 +189,9 @@ class Trainer:
         self.progress.goes_on()
         num_steps = self.num_epochs * self.steps_per_epoch
         rate = self.state.rate_scale * learning_rate(step, num_steps, self.config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
         seed_device(self.world.device, _seed(self.seed, step, self.world.rank + 1))  # dropout
         noise = self._noise(step, num_designs)[self._places(num_designs)]
         # A process with no design left takes one along without weight, to join the reduction.
@@ -206,15 +202,17 @@ class Trainer:
         # The wrapper averages gradients over processes; the loss is a mean over the global batch.
         self.scaler.scale(mine["loss"] * self.world.size).backward()
         mine = {name: value.detach() for name, value in mine.items()}
-        self.scaler.unscale_(self.optimizer)
+        for optimizer in self.optimizers:
+            self.scaler.unscale_(optimizer)
         norm = float(nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip))
         if not np.isfinite(norm):  # on every process, as gradients are the same
             self._finite([mine], step)
             if self.scaler.is_enabled():
                 norm = float("nan")  # gradients beyond float16: the scaler skips this step
-        self.scaler.step(self.optimizer)
+        for optimizer in self.optimizers:
+            self.scaler.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
         self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
         return mine, {"learning_rate": rate, "gradient_norm": norm}
 
     def _noise(self, step: int, num_designs: int) -> Tensor:
@@ -293,7 +291,7 @@ class Trainer:
         content = {
             "weights": self.objective.state_dict(),
             "best_weights": self.best_weights,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "scaler": self.scaler.state_dict(),
             "progressed": asdict(self.state),
         }
@@ -304,7 +302,8 @@ class Trainer:
         if content is not None:
             self.objective.load_state_dict(content["weights"])
             self.best_weights = content["best_weights"]
-            self.optimizer.load_state_dict(content["optimizer"])
+            for optimizer, state in zip(self.optimizers, content["optimizers"], strict=True):
+                optimizer.load_state_dict(state)
             self.scaler.load_state_dict(content["scaler"])
             self.state = Progressed(**content["progressed"])
             self.progress.resumed(self.state.history)

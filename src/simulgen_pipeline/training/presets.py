@@ -20,6 +20,7 @@ VAE_PRESETS: dict[int, dict[str, Any]] = {
         "training": {
             "num_epochs": 10002,
             "batch_size": 16,
+            "optimizer": "adamw",
             "learning_rate": 1e-3,
             "weight_decay": 1e-5,
             "first_period": 0.1,
@@ -27,7 +28,7 @@ VAE_PRESETS: dict[int, dict[str, Any]] = {
         },
     },
     2: {},  # compact: VaeConfig's defaults, for studies of tens to hundreds of designs
-    3: {"training": {"auto_steps": 500}},  # quick look at what the VAE makes of a study
+    3: {"training": {"auto_steps": 250}},  # quick look at what the VAE makes of a study
     4: {  # wide, for many simulations of rich fields
         "filters": [256, 192, 128],
         "num_blocks": 2,

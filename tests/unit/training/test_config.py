@@ -51,7 +51,7 @@ def test_preset_2_is_the_default_and_the_fields_own_defaults() -> None:
 
 def test_preset_3_is_a_seventh_as_long() -> None:
     quick, default = VaeConfig(preset=3), VaeConfig()
-    assert 7 * quick.training.epochs(160) == default.training.epochs(160) == 350
+    assert 7 * quick.training.epochs(160) == default.training.epochs(160) == 175
     assert (quick.filters, quick.num_blocks) == (default.filters, default.num_blocks)
 
 
@@ -280,7 +280,7 @@ def test_auto_epochs_aim_at_a_number_of_steps() -> None:
     config = VaeConfig().training
     for num_designs in (5, 40, 200):
         steps = config.epochs(num_designs) * config.steps_per_epoch(num_designs)
-        assert steps == pytest.approx(3500, rel=0.05)
+        assert steps == pytest.approx(1750, rel=0.05)
     assert OptimisationConfig(num_epochs=7).epochs(200) == 7
 
 

@@ -271,7 +271,12 @@ def test_every_precision_learns_on_a_cpu_with_weights_in_float32(
     rows = trainer.run()
     assert narrow.seen == {getattr(torch, precision)}
     assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
-    state = [v for values in trainer.optimizer.state.values() for v in values.values()]
+    state = [
+        v
+        for optimizer in trainer.optimizers
+        for values in optimizer.state.values()
+        for v in values.values()
+    ]
     for value in [*narrow.parameters(), *state]:
         assert value.dtype is torch.float32
 

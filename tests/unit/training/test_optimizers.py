@@ -1,0 +1,114 @@
+"""Optimizers: which weights each has, and what Muon does with its own."""
+
+import pytest
+import torch
+from torch import nn
+
+from simulgen_pipeline.models.vae import HierarchicalVae
+from simulgen_pipeline.training.config import OptimisationConfig, VaeConfig
+from simulgen_pipeline.training.objectives import Batch, EvidenceObjective
+from simulgen_pipeline.training.optimizers import Muon, optimizers_for, orthogonal
+
+from .small_objectives import architecture_of, mlp_for
+
+SHAPES = [(3, 20, 20), (2, 40, 12), (1, 7, 30), (1, 1, 9)]
+
+
+def decoder_objective(vae: HierarchicalVae) -> EvidenceObjective:
+    return EvidenceObjective(vae.decoder, mlp_for(vae), VaeConfig())
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4])
+def test_orthogonal_keeps_singular_vectors_and_brings_values_near_one(
+    shape: tuple[int, int, int], scale: float
+) -> None:
+    left, _, right = torch.linalg.svd(torch.randn(shape), full_matrices=False)
+    values = torch.linspace(1.0, 0.05, min(shape[1:]))
+    found = orthogonal(scale * (left * values) @ right)
+    assert found.shape == shape
+    turned = left.mT @ found @ right.mT
+    diagonal = torch.diagonal(turned, dim1=1, dim2=2)
+    assert ((diagonal > 0.6) & (diagonal < 1.3)).all()
+    torch.testing.assert_close(turned, torch.diag_embed(diagonal), rtol=0, atol=1e-3)
+
+
+def test_a_matrix_of_zeros_stays() -> None:
+    assert torch.equal(orthogonal(torch.zeros(1, 3, 4)), torch.zeros(1, 3, 4))
+
+
+def test_muon_does_what_torchs_does_but_for_its_bfloat16() -> None:
+    torch.manual_seed(0)
+    ours = [nn.Parameter(torch.randn(shape)) for shape in ((24, 16), (16, 24), (24, 16))]
+    theirs = [nn.Parameter(p.detach().clone()) for p in ours]
+    start = [p.detach().clone() for p in ours]
+    muon = Muon(ours, weight_decay=0.1)
+    for group in muon.param_groups:
+        group["lr"] = 0.02
+    reference = torch.optim.Muon(
+        theirs, lr=0.02, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+    )
+    for _ in range(5):
+        for mine, other in zip(ours, theirs, strict=True):
+            mine.grad = torch.randn_like(mine)
+            other.grad = mine.grad.clone()
+        muon.step()
+        reference.step()
+    for mine, other, before in zip(ours, theirs, start, strict=True):
+        moved = (mine - before).norm()
+        assert moved > 0.1
+        assert (mine - other).norm() < 0.03 * moved
+
+
+def test_hidden_matrices_are_muons_and_all_else_adamws(batch: Batch) -> None:
+    vae = HierarchicalVae(architecture_of(batch))
+    objective = decoder_objective(vae)
+    adamw, muon = optimizers_for(objective, OptimisationConfig(optimizer="muon"))
+    assert isinstance(adamw, torch.optim.AdamW)
+    assert isinstance(muon, Muon)
+    names = {parameter: name for name, parameter in objective.named_parameters()}
+    his, rest = (
+        {names[p] for group in optimizer.param_groups for p in group["params"]}
+        for optimizer in (muon, adamw)
+    )
+    assert his | rest == set(names.values())
+    assert not his & rest
+    assert "decoder.levels.0.0.expand.weight" in his
+    for name in rest:
+        if dict(objective.named_parameters())[name].ndim == 2:
+            first, second = name.split(".")[:2]
+            assert first == "posterior" or second in ("priors", "start", "out"), name
+
+
+def test_the_encoders_first_layer_and_head_are_adamws(batch: Batch) -> None:
+    vae = HierarchicalVae(architecture_of(batch))
+    objective = EvidenceObjective(vae.decoder, vae.encoder, VaeConfig())
+    _, muon = optimizers_for(objective, OptimisationConfig(optimizer="muon"))
+    his = {id(p) for group in muon.param_groups for p in group["params"]}
+    assert {id(p) for p in vae.encoder.levels.parameters() if p.ndim == 2} < his
+    for module in (vae.encoder.project, vae.encoder.head, vae.decoder.out):
+        assert not {id(p) for p in module.parameters()} & his
+
+
+def test_spectrally_normalised_matrices_are_muons_too(batch: Batch) -> None:
+    vae = HierarchicalVae(architecture_of(batch, spectral_normalisation=True))
+    _, muon = optimizers_for(decoder_objective(vae), OptimisationConfig(optimizer="muon"))
+    his = {id(p) for group in muon.param_groups for p in group["params"]}
+    original = vae.decoder.levels[0][0].expand.parametrizations.weight.original  # type: ignore[index]
+    assert id(original) in his
+
+
+def test_frozen_weights_belong_to_none(batch: Batch) -> None:
+    vae = HierarchicalVae(architecture_of(batch))
+    objective = decoder_objective(vae)
+    vae.decoder.requires_grad_(False)
+    (adamw,) = optimizers_for(objective, OptimisationConfig(optimizer="muon"))
+    assert sum(len(group["params"]) for group in adamw.param_groups) == len(
+        list(objective.posterior.parameters())
+    )
+
+
+def test_adamw_has_all_weights_where_it_is_asked_for(batch: Batch) -> None:
+    objective = decoder_objective(HierarchicalVae(architecture_of(batch)))
+    (adamw,) = optimizers_for(objective, OptimisationConfig(optimizer="adamw"))
+    assert len(adamw.param_groups[0]["params"]) == len(list(objective.parameters()))
