@@ -192,7 +192,7 @@ class VaeConfig(_Frozen):
         "field for static fields of pictures, else design",
     )
     encoder_epochs: float = Field(
-        0.4, gt=0, description="epochs of the encoder's own training, per epoch of the decoder's"
+        0.3, gt=0, description="epochs of the encoder's own training, per epoch of the decoder's"
     )
     loss: Loss = "mse"
     relative_loss: bool = Field(
