@@ -96,9 +96,6 @@ class OptimisationConfig(_Frozen):
         "auto", description="optimizer steps that num_epochs: auto aims at"
     )
     batch_size: int = Field(16, ge=1, description="designs per optimizer step, over all processes")
-    optimizer: Literal["adamw", "muon"] = Field(
-        "adamw", description="muon: of the hidden layers of encoder and decoder; adamw of all else"
-    )
     learning_rate: float = Field(2e-3, gt=0, description="the highest, after warm-up")
     minimum_learning_rate: float = Field(1e-6, ge=0)
     warm_up: float = Field(0.05, ge=0, lt=1, description="share of the steps")
@@ -130,7 +127,15 @@ class OptimisationConfig(_Frozen):
         return max(self.fewest_auto_epochs, num_epochs)
 
 
-class VaeOptimisation(OptimisationConfig):
+class DecoderOptimisation(OptimisationConfig):
+    """The same where a decoder is trained."""
+
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw", description="muon: of the hidden layers of encoder and decoder; adamw of all else"
+    )
+
+
+class VaeOptimisation(DecoderOptimisation):
     """The same for a VAE."""
 
     usual_steps: ClassVar[int] = 1750
@@ -296,7 +301,7 @@ def divides_into_patches(image_size: int, patch_size: int) -> bool:
     return image_size % patch_size == 0 and image_size >= 2 * patch_size
 
 
-class EndToEndOptimisation(OptimisationConfig):
+class EndToEndOptimisation(DecoderOptimisation):
     """The same for conditioner and decoder together, which are both trained already."""
 
     usual_steps: ClassVar[int] = 500
@@ -315,8 +320,16 @@ class EndToEndConfig(_Frozen):
     tune_decoder: bool = Field(True, description="train the decoder too, or leave it frozen")
     training: EndToEndOptimisation = EndToEndOptimisation()
 
+    @model_validator(mode="after")
+    def _muon_has_a_decoder(self) -> EndToEndConfig:
+        if self.training.optimizer == "muon" and not self.tune_decoder:
+            raise ValueError(
+                "training.optimizer=muon moves a decoder: with tune_decoder=false none"
+            )
+        return self
 
-class RefitOptimisation(OptimisationConfig):
+
+class RefitOptimisation(DecoderOptimisation):
     """The same for a refit, which starts from what is trained and goes on for a while."""
 
     usual_steps: ClassVar[int] = 300

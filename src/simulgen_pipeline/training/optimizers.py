@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from simulgen_pipeline.models.vae import Decoder, Encoder
 
-from .config import OptimisationConfig
+from .config import DecoderOptimisation, OptimisationConfig
 
 # AdamW's decay rates of the gradient's moments.
 BETAS = (0.9, 0.99)
@@ -87,7 +87,9 @@ def optimizers_for(
     """The optimizers that share an objective's trained weights; their learning rates are set by who
     uses them."""
     trained = [p for p in objective.parameters() if p.requires_grad]
-    matrices = _matrices(objective) if optimisation.optimizer == "muon" else []
+    matrices: list[nn.Parameter] = []
+    if isinstance(optimisation, DecoderOptimisation) and optimisation.optimizer == "muon":
+        matrices = _matrices(objective)
     taken = {id(matrix) for matrix in matrices}
     rest = [p for p in trained if id(p) not in taken]
     decay = optimisation.weight_decay

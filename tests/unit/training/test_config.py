@@ -309,3 +309,14 @@ def test_pictures_are_seen_in_two_by_two_patches_at_least(
     image_size: int, patch_size: int, fits: bool
 ) -> None:
     assert divides_into_patches(image_size, patch_size) == fits
+
+
+def test_muon_is_for_trainings_of_a_decoder() -> None:
+    assert VaeConfig().training.optimizer == "muon"
+    assert VaeConfig(preset=1).training.optimizer == "adamw"
+    muon = {"training": {"optimizer": "muon"}}
+    assert EndToEndConfig.model_validate(muon).training.optimizer == "muon"
+    with pytest.raises(ValidationError, match="tune_decoder=false"):
+        EndToEndConfig.model_validate(muon | {"tune_decoder": False})
+    with pytest.raises(ValidationError, match="optimizer"):
+        ConditionerConfig.model_validate(muon)

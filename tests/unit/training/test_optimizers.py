@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from simulgen_pipeline.models.vae import HierarchicalVae
-from simulgen_pipeline.training.config import OptimisationConfig, VaeConfig
+from simulgen_pipeline.training.config import DecoderOptimisation, VaeConfig
 from simulgen_pipeline.training.objectives import Batch, EvidenceObjective
 from simulgen_pipeline.training.optimizers import Muon, optimizers_for, orthogonal
 
@@ -63,7 +63,7 @@ def test_muon_does_what_torchs_does_but_for_its_bfloat16() -> None:
 def test_hidden_matrices_are_muons_and_all_else_adamws(batch: Batch) -> None:
     vae = HierarchicalVae(architecture_of(batch))
     objective = decoder_objective(vae)
-    adamw, muon = optimizers_for(objective, OptimisationConfig(optimizer="muon"))
+    adamw, muon = optimizers_for(objective, DecoderOptimisation(optimizer="muon"))
     assert isinstance(adamw, torch.optim.AdamW)
     assert isinstance(muon, Muon)
     names = {parameter: name for name, parameter in objective.named_parameters()}
@@ -83,7 +83,7 @@ def test_hidden_matrices_are_muons_and_all_else_adamws(batch: Batch) -> None:
 def test_the_encoders_first_layer_and_head_are_adamws(batch: Batch) -> None:
     vae = HierarchicalVae(architecture_of(batch))
     objective = EvidenceObjective(vae.decoder, vae.encoder, VaeConfig())
-    _, muon = optimizers_for(objective, OptimisationConfig(optimizer="muon"))
+    _, muon = optimizers_for(objective, DecoderOptimisation(optimizer="muon"))
     his = {id(p) for group in muon.param_groups for p in group["params"]}
     assert {id(p) for p in vae.encoder.levels.parameters() if p.ndim == 2} < his
     for module in (vae.encoder.project, vae.encoder.head, vae.decoder.out):
@@ -92,7 +92,7 @@ def test_the_encoders_first_layer_and_head_are_adamws(batch: Batch) -> None:
 
 def test_spectrally_normalised_matrices_are_muons_too(batch: Batch) -> None:
     vae = HierarchicalVae(architecture_of(batch, spectral_normalisation=True))
-    _, muon = optimizers_for(decoder_objective(vae), OptimisationConfig(optimizer="muon"))
+    _, muon = optimizers_for(decoder_objective(vae), DecoderOptimisation(optimizer="muon"))
     his = {id(p) for group in muon.param_groups for p in group["params"]}
     original = vae.decoder.levels[0][0].expand.parametrizations.weight.original  # type: ignore[index]
     assert id(original) in his
@@ -102,7 +102,7 @@ def test_frozen_weights_belong_to_none(batch: Batch) -> None:
     vae = HierarchicalVae(architecture_of(batch))
     objective = decoder_objective(vae)
     vae.decoder.requires_grad_(False)
-    (adamw,) = optimizers_for(objective, OptimisationConfig(optimizer="muon"))
+    (adamw,) = optimizers_for(objective, DecoderOptimisation(optimizer="muon"))
     assert sum(len(group["params"]) for group in adamw.param_groups) == len(
         list(objective.posterior.parameters())
     )
@@ -110,5 +110,5 @@ def test_frozen_weights_belong_to_none(batch: Batch) -> None:
 
 def test_adamw_has_all_weights_where_it_is_asked_for(batch: Batch) -> None:
     objective = decoder_objective(HierarchicalVae(architecture_of(batch)))
-    (adamw,) = optimizers_for(objective, OptimisationConfig(optimizer="adamw"))
+    (adamw,) = optimizers_for(objective, DecoderOptimisation(optimizer="adamw"))
     assert len(adamw.param_groups[0]["params"]) == len(list(objective.parameters()))
