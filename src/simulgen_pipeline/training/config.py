@@ -131,7 +131,7 @@ class DecoderOptimisation(OptimisationConfig):
     """The same where a decoder is trained."""
 
     optimizer: Literal["adamw", "muon"] = Field(
-        "adamw", description="muon: of the hidden layers of encoder and decoder; adamw of all else"
+        "adamw", description="muon: of the hidden layers of decoder and encoder; adamw of all else"
     )
 
 
@@ -140,7 +140,9 @@ class VaeOptimisation(DecoderOptimisation):
 
     usual_steps: ClassVar[int] = 1750
 
-    optimizer: Literal["adamw", "muon"] = "muon"
+    optimizer: Literal["adamw", "muon"] = Field(
+        "muon", description="muon: of the hidden layers of decoder and encoder; adamw of all else"
+    )
     learning_rate: float = Field(2e-3, gt=0, description="the highest, after warm-up")
 
 
@@ -324,7 +326,8 @@ class EndToEndConfig(_Frozen):
     def _muon_has_a_decoder(self) -> EndToEndConfig:
         if self.training.optimizer == "muon" and not self.tune_decoder:
             raise ValueError(
-                "training.optimizer=muon moves a decoder: with tune_decoder=false none"
+                "training.optimizer=muon is for a decoder that is trained: expected "
+                "tune_decoder=true, or training.optimizer=adamw"
             )
         return self
 

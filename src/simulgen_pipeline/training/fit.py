@@ -215,7 +215,8 @@ def refit_conditioner(
     Raises:
         TrainingError: a training process failed.
     """
-    warn_of_unused_refit_options(config)
+    tunes_decoder = end_to_end is None or end_to_end.tune_decoder
+    warn_of_unused_refit_options(config, tunes_decoder)
     architecture, seen = conditioner.network.architecture, vae.split
     split = Split(train=tuple(sorted((*seen.train, *seen.validation))), validation=(), test=())
     num_parts = min(NUM_HELD_OUT_PARTS, len(seen.validation))
@@ -245,7 +246,7 @@ def refit_conditioner(
         network = Conditioner(architecture, vae.network.architecture)
         network.load_state_dict(part_of_arrays(trained.weights, f"conditioner_{number}"))
         decoder = None
-        if end_to_end is None or end_to_end.tune_decoder:
+        if tunes_decoder:
             decoder = Decoder(vae.network.architecture)
             decoder.load_state_dict(part_of_arrays(trained.weights, f"decoder_{number}"))
         return TrainedConditioner(network, len(split.train) - len(job.held_out[number]), decoder)

@@ -205,12 +205,14 @@ class Trainer:
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
         norm = float(nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip))
+        is_beyond = False
         if not np.isfinite(norm):  # on every process, as gradients are the same
             self._finite([mine], step)
-            if self.scaler.is_enabled():
-                norm = float("nan")  # gradients beyond float16: the scaler skips this step
+            if self.scaler.is_enabled():  # gradients beyond float16: nobody takes this step
+                is_beyond, norm = True, float("nan")
         for optimizer in self.optimizers:
-            self.scaler.step(optimizer)
+            if not is_beyond:
+                self.scaler.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
         self.scaler.update()
         return mine, {"learning_rate": rate, "gradient_norm": norm}

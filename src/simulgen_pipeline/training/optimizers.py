@@ -60,7 +60,7 @@ class Muon(torch.optim.Optimizer):
 
     def _direction(self, matrix: Tensor) -> Float[Tensor, "R C"]:
         """Gradient and momentum, as in Nesterov's method."""
-        assert matrix.grad is not None
+        assert matrix.grad is not None, "every trained weight takes part in every loss"
         state = self.state[matrix]
         if not state:
             state["momentum"] = torch.zeros_like(matrix)

@@ -316,7 +316,7 @@ def test_muon_is_for_trainings_of_a_decoder() -> None:
     assert VaeConfig(preset=1).training.optimizer == "adamw"
     muon = {"training": {"optimizer": "muon"}}
     assert EndToEndConfig.model_validate(muon).training.optimizer == "muon"
-    with pytest.raises(ValidationError, match="tune_decoder=false"):
+    with pytest.raises(ValidationError, match="expected tune_decoder=true"):
         EndToEndConfig.model_validate(muon | {"tune_decoder": False})
     with pytest.raises(ValidationError, match="optimizer"):
         ConditionerConfig.model_validate(muon)

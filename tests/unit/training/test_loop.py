@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from simulgen_pipeline.data.split import Split
+from simulgen_pipeline.training import loop
 from simulgen_pipeline.training.checkpoints import Checkpoints, CheckpointsDifferError
 from simulgen_pipeline.training.config import EngineConfig, OptimisationConfig
 from simulgen_pipeline.training.data import Rows
 from simulgen_pipeline.training.errors import TrainingDivergedError
 from simulgen_pipeline.training.loop import Trainer
+from simulgen_pipeline.training.optimizers import Muon
 from simulgen_pipeline.training.progress import Progress
 
 NUM_EPOCHS = 12
@@ -279,6 +281,38 @@ def test_every_precision_learns_on_a_cpu_with_weights_in_float32(
     ]
     for value in [*narrow.parameters(), *state]:
         assert value.dtype is torch.float32
+
+
+def adamw_and_muon(objective: Narrow, _: OptimisationConfig) -> list[torch.optim.Optimizer]:
+    layer = objective.layer
+    return [torch.optim.AdamW([layer.bias]), Muon([layer.weight], weight_decay=0.0)]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("culprit", ["weight", "bias"])
+def test_gradients_beyond_float16_move_no_weight_of_any_optimizer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, culprit: str, value: float
+) -> None:
+    monkeypatch.setattr(loop, "optimizers_for", adamw_and_muon)
+    narrow = Narrow()
+    trainer = trainer_of(tmp_path, narrow, "float16")
+    parameter: nn.Parameter = getattr(narrow.layer, culprit)
+    parameter.register_hook(lambda gradient: torch.full_like(gradient, value))
+    scale = trainer.scaler.get_scale()
+    rows = trainer.run()
+    assert all(np.isnan(row["gradient_norm"]) for row in rows)
+    assert [len(optimizer.state) for optimizer in trainer.optimizers] == [0, 0]  # never stepped
+    assert trainer.scaler.get_scale() < scale
+
+
+def test_two_optimizers_both_step_in_float16(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "optimizers_for", adamw_and_muon)
+    trainer = trainer_of(tmp_path, Narrow(), "float16")
+    rows = trainer.run()
+    assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
+    assert [len(optimizer.state) for optimizer in trainer.optimizers] == [1, 1]
 
 
 class Slopes(nn.Module):

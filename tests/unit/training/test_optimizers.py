@@ -73,7 +73,8 @@ def test_hidden_matrices_are_muons_and_all_else_adamws(batch: Batch) -> None:
     )
     assert his | rest == set(names.values())
     assert not his & rest
-    assert "decoder.levels.0.0.expand.weight" in his
+    for name in ("levels.0.0.expand", "levels.1.0.steer", "up.0.project", "steering.2.0"):
+        assert f"decoder.{name}.weight" in his
     for name in rest:
         if dict(objective.named_parameters())[name].ndim == 2:
             first, second = name.split(".")[:2]
@@ -85,7 +86,8 @@ def test_the_encoders_first_layer_and_head_are_adamws(batch: Batch) -> None:
     objective = EvidenceObjective(vae.decoder, vae.encoder, VaeConfig())
     _, muon = optimizers_for(objective, DecoderOptimisation(optimizer="muon"))
     his = {id(p) for group in muon.param_groups for p in group["params"]}
-    assert {id(p) for p in vae.encoder.levels.parameters() if p.ndim == 2} < his
+    for hidden in (vae.encoder.levels, vae.encoder.down):
+        assert {id(p) for p in hidden.parameters() if p.ndim == 2} < his
     for module in (vae.encoder.project, vae.encoder.head, vae.decoder.out):
         assert not {id(p) for p in module.parameters()} & his
 
@@ -111,4 +113,5 @@ def test_frozen_weights_belong_to_none(batch: Batch) -> None:
 def test_adamw_has_all_weights_where_it_is_asked_for(batch: Batch) -> None:
     objective = decoder_objective(HierarchicalVae(architecture_of(batch)))
     (adamw,) = optimizers_for(objective, DecoderOptimisation(optimizer="adamw"))
-    assert len(adamw.param_groups[0]["params"]) == len(list(objective.parameters()))
+    his = {id(parameter) for parameter in adamw.param_groups[0]["params"]}
+    assert his == {id(parameter) for parameter in objective.parameters()}
