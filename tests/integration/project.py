@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).parents[2]
+ALONE = PROJECT / "tests/integration/kedro_alone.py"
 ERRORS = {"relative_l2_mean", "relative_l2_max", "rmse", "mae", "r2"}
 
 
@@ -25,11 +26,12 @@ class Project:
             shutil.copy(PROJECT / name, folder)
         (folder / "conf/local").mkdir(exist_ok=True)
 
-    def kedro(self, *arguments: str, fails: bool = False) -> str:
-        """Run a command; its output."""
+    def kedro(self, *arguments: str, fails: bool = False, alone: bool = False) -> str:
+        """Run a command, with `alone` without torchrun; its output."""
+        program = [str(ALONE)] if alone else ["-m", "kedro"]
         environment = {**os.environ, "DO_NOT_TRACK": "1", "COLUMNS": "1000"}
         result = subprocess.run(
-            [sys.executable, "-m", "kedro", *arguments],
+            [sys.executable, *program, *arguments],
             cwd=self.folder,
             capture_output=True,
             text=True,

@@ -158,6 +158,19 @@ def test_a_training_that_went_back_is_resumed_to_the_same_bits(
     assert resumed.state.rate_scale == 0.5
 
 
+def test_going_back_forgets_the_momentum_of_every_optimizer(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path, Valley((2.0, 2.0)))
+    matrix = nn.Parameter(torch.randn(3, 2))
+    trainer.optimizers.append(Muon([matrix], weight_decay=0.0))
+    for parameter in (trainer.objective.place, matrix):
+        parameter.grad = torch.ones_like(parameter)
+    for optimizer in trainer.optimizers:
+        optimizer.step()
+    assert all(optimizer.state for optimizer in trainer.optimizers)
+    trainer._go_back()
+    assert not any(optimizer.state for optimizer in trainer.optimizers)
+
+
 def test_a_training_whose_checkpoints_are_all_damaged_starts_anew_to_the_same_bits(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

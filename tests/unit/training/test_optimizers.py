@@ -37,6 +37,7 @@ def test_a_matrix_of_zeros_stays() -> None:
     assert torch.equal(orthogonal(torch.zeros(1, 3, 4)), torch.zeros(1, 3, 4))
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this PyTorch has no Muon")
 def test_muon_does_what_torchs_does_but_for_its_bfloat16() -> None:
     torch.manual_seed(0)
     ours = [nn.Parameter(torch.randn(shape)) for shape in ((24, 16), (16, 24), (24, 16))]

@@ -47,6 +47,12 @@ def test_digest_is_that_of_the_studys_code(tmp_path: Path, monkeypatch: pytest.M
     assert files._study_digest() != before
 
 
+def test_a_study_grows_and_shrinks_with_its_parameters(tmp_path: Path) -> None:
+    for num_designs in (4, 3, 4):
+        write_demo_data(SMALL.model_copy(update={"num_designs": num_designs}), tmp_path)
+        assert len(list((tmp_path / "images").iterdir())) == num_designs
+
+
 @pytest.mark.parametrize("num_moved", [0, 1, 4])
 def test_files_of_an_interrupted_run_are_still_the_demos(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_moved: int
