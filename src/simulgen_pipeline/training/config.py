@@ -131,7 +131,9 @@ class DecoderOptimisation(OptimisationConfig):
     """The same where a decoder is trained."""
 
     optimizer: Literal["adamw", "muon"] = Field(
-        "adamw", description="muon: of the hidden layers of decoder and encoder; adamw of all else"
+        "muon",
+        description="muon: of the hidden layers of decoder and encoder, where they are trained; "
+        "adamw: of all else, or of everything",
     )
 
 
@@ -139,11 +141,6 @@ class VaeOptimisation(DecoderOptimisation):
     """The same for a VAE."""
 
     usual_steps: ClassVar[int] = 1750
-
-    optimizer: Literal["adamw", "muon"] = Field(
-        "muon", description="muon: of the hidden layers of decoder and encoder; adamw of all else"
-    )
-    learning_rate: float = Field(2e-3, gt=0, description="the highest, after warm-up")
 
 
 class ConditionerOptimisation(OptimisationConfig):
@@ -308,7 +305,7 @@ class EndToEndOptimisation(DecoderOptimisation):
 
     usual_steps: ClassVar[int] = 500
 
-    learning_rate: float = Field(1e-4, gt=0, description="the highest, after warm-up")
+    learning_rate: float = Field(3e-4, gt=0, description="the highest, after warm-up")
 
 
 class EndToEndConfig(_Frozen):
@@ -322,15 +319,6 @@ class EndToEndConfig(_Frozen):
     tune_decoder: bool = Field(True, description="train the decoder too, or leave it frozen")
     training: EndToEndOptimisation = EndToEndOptimisation()
 
-    @model_validator(mode="after")
-    def _muon_has_a_decoder(self) -> EndToEndConfig:
-        if self.training.optimizer == "muon" and not self.tune_decoder:
-            raise ValueError(
-                "training.optimizer=muon is for a decoder that is trained: expected "
-                "tune_decoder=true, or training.optimizer=adamw"
-            )
-        return self
-
 
 class RefitOptimisation(DecoderOptimisation):
     """The same for a refit, which starts from what is trained and goes on for a while."""
@@ -338,7 +326,7 @@ class RefitOptimisation(DecoderOptimisation):
     usual_steps: ClassVar[int] = 300
     fewest_auto_epochs: ClassVar[int] = 10
 
-    learning_rate: float = Field(5e-4, gt=0, description="the highest, after warm-up")
+    learning_rate: float = Field(3e-4, gt=0, description="the highest, after warm-up")
 
 
 class RefitConfig(_Frozen):

@@ -215,8 +215,7 @@ def refit_conditioner(
     Raises:
         TrainingError: a training process failed.
     """
-    tunes_decoder = end_to_end is None or end_to_end.tune_decoder
-    warn_of_unused_refit_options(config, tunes_decoder)
+    warn_of_unused_refit_options(config)
     architecture, seen = conditioner.network.architecture, vae.split
     split = Split(train=tuple(sorted((*seen.train, *seen.validation))), validation=(), test=())
     num_parts = min(NUM_HELD_OUT_PARTS, len(seen.validation))
@@ -241,6 +240,7 @@ def refit_conditioner(
     if conditioner.decoder is not None:
         arrays |= weights_of(conditioner.decoder, "decoder")
     trained = train(job, arrays, work_folder)
+    tunes_decoder = end_to_end is None or end_to_end.tune_decoder
 
     def refitted(number: int) -> TrainedConditioner:
         network = Conditioner(architecture, vae.network.architecture)

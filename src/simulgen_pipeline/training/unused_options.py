@@ -69,14 +69,8 @@ def warn_of_unused_conditioner_options(config: ConditionerConfig) -> None:
     _warn("conditioner", config, preset, CONDITIONER_OPTIONS)
 
 
-def warn_of_unused_refit_options(config: RefitConfig, tunes_decoder: bool) -> None:
-    """Warn of a patience, as a refit knows every design that could tell when to stop, and of Muon
-    where the decoder stays frozen."""
-    if config.training.optimizer == "muon" and not tunes_decoder:
-        logger.warning(
-            "refit.training.optimizer=muon does nothing with end_to_end.tune_decoder=false: it is "
-            "used with a decoder that is trained only."
-        )
+def warn_of_unused_refit_options(config: RefitConfig) -> None:
+    """Warn of a patience: a refit knows every design that could tell when to stop."""
     name = "training.patience"
     if _is_set(name, config, RefitConfig()):
         logger.warning(

@@ -7,7 +7,12 @@ from torch import nn
 from simulgen_pipeline.models.vae import HierarchicalVae
 from simulgen_pipeline.training.config import DecoderOptimisation, VaeConfig
 from simulgen_pipeline.training.objectives import Batch, EvidenceObjective
-from simulgen_pipeline.training.optimizers import Muon, optimizers_for, orthogonal
+from simulgen_pipeline.training.optimizers import (
+    NUM_ITERATIONS,
+    Muon,
+    optimizers_for,
+    orthogonal,
+)
 
 from .small_objectives import architecture_of, mlp_for
 
@@ -47,7 +52,12 @@ def test_muon_does_what_torchs_does_but_for_its_bfloat16() -> None:
     for group in muon.param_groups:
         group["lr"] = 0.02
     reference = torch.optim.Muon(
-        theirs, lr=0.02, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+        theirs,
+        lr=0.02,
+        weight_decay=0.1,
+        momentum=0.95,
+        ns_steps=NUM_ITERATIONS,
+        adjust_lr_fn="match_rms_adamw",
     )
     for _ in range(5):
         for mine, other in zip(ours, theirs, strict=True):

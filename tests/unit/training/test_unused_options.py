@@ -95,22 +95,10 @@ def test_options_of_other_kinds_of_conditioner_are_warned_of(
 
 def test_patience_of_a_refit_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     quick = RefitConfig.model_validate({"training": {"learning_rate": 1e-3}})
-    warn_of_unused_refit_options(quick, tunes_decoder=True)
+    warn_of_unused_refit_options(quick)
     assert not caplog.messages
     patient = RefitConfig.model_validate({"training": {"patience": 0.2}})
-    warn_of_unused_refit_options(patient, tunes_decoder=True)
+    warn_of_unused_refit_options(patient)
     assert [message.partition(":")[0] for message in caplog.messages] == [
         "refit.training.patience=0.2 does nothing"
     ]
-
-
-def test_muon_of_a_refit_with_a_frozen_decoder_is_warned_of(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    config = RefitConfig.model_validate({"training": {"optimizer": "muon"}})
-    warn_of_unused_refit_options(config, tunes_decoder=True)
-    warn_of_unused_refit_options(RefitConfig(), tunes_decoder=False)
-    assert not caplog.messages
-    warn_of_unused_refit_options(config, tunes_decoder=False)
-    (message,) = caplog.messages
-    assert message.startswith("refit.training.optimizer=muon does nothing with end_to_end.tune_dec")
