@@ -146,7 +146,7 @@ class VaeOptimisation(DecoderOptimisation):
 class ConditionerOptimisation(OptimisationConfig):
     """The same for a conditioner, which is small and trained through a decoder that is done."""
 
-    usual_steps: ClassVar[int] = 400
+    usual_steps: ClassVar[int] = 250
     fewest_auto_epochs: ClassVar[int] = 10
 
 
@@ -244,7 +244,7 @@ class ConditionerConfig(_Frozen):
         "auto: mlp for a CSV, cnn for pictures",
     )
     filters: tuple[PositiveInt, ...] = Field(
-        (256, 256, 256), min_length=1, description="widths of the mlp's blocks"
+        (128, 128), min_length=1, description="widths of the mlp's blocks"
     )
     picture_filters: tuple[PositiveInt, ...] = Field(
         (32, 48, 64), min_length=1, description="widths of the cnn's levels, finest first"
