@@ -131,7 +131,7 @@ def test_conditioners_without_the_vaes_own_prediction_mind_the_latents_more() ->
     config = ConditionerConfig(dropout=0.1)
     based = config.for_vae(has_design_posterior=True)
     assert (based.latent_weight, based.dropout) == (0.1, 0.1)
-    assert based.training.epochs(160) == 40
+    assert based.training.epochs(160) == 25
     lone = config.for_vae(has_design_posterior=False)
     assert (lone.latent_weight, lone.dropout) == (1.0, 0.1)
     assert lone.training.epochs(160) == 80
