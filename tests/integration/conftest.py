@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch.distributed as dist
 
 from simulgen_pipeline.data.config import DataConfig, SplitConfig
 from simulgen_pipeline.data.fields import open_fields
@@ -16,6 +17,9 @@ from simulgen_pipeline.data.reduction import PodBasis
 from simulgen_pipeline.data.representation import ChannelFields, FieldRepresentation
 from simulgen_pipeline.data.scaling import DesignScaler, FieldScaler
 from simulgen_pipeline.data.split import split_designs
+from simulgen_pipeline.training import launch
+
+from .kedro_alone import ONLY_WORKER, run_here
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +49,19 @@ def prepared(pulse: SimpleNamespace, write_pulse: Callable[..., Path], tmp_path:
         work=tmp_path / "_work",
         logs=tmp_path / "logs",
     )
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Trainings of one process need no torchrun."""
+    run_torchrun = launch.run_torchrun
+
+    def run(folder: Path, num_processes: int, *, timeout: float) -> None:
+        (run_here if num_processes == 1 else run_torchrun)(folder, num_processes, timeout=timeout)
+
+    monkeypatch.setattr(launch, "run_torchrun", run)
+    for name, value in ONLY_WORKER.items():
+        monkeypatch.setenv(name, value)
+    yield
+    if dist.is_initialized():  # a training that failed has not left it
+        dist.destroy_process_group()

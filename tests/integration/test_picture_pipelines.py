@@ -54,7 +54,6 @@ def test_pictures_are_designs_too(pictures: Project) -> None:
         # The original's sizes, with both kinds of attention and dropout.
         ("end_to_end", "conditioner.kind=cnn,conditioner.preset=1"),
         ("end_to_end", "conditioner.kind=vit,end_to_end.loss=smooth_l1"),
-        ("conditioner_only", "conditioner.kind=mlp"),
         ("conditioner_only", "conditioner.kind=vit"),
     ],
 )

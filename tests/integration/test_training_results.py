@@ -6,15 +6,12 @@ started and what becomes of them is tested elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-import torch.distributed as dist
 from numpy.typing import NDArray
 
 from simulgen_pipeline.data.fields import (
@@ -26,7 +23,7 @@ from simulgen_pipeline.data.fields import (
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.latents import posterior_from
 from simulgen_pipeline.models.trained import CrossFittedConditioners, TrainedConditioner
-from simulgen_pipeline.training import fit, launch
+from simulgen_pipeline.training import fit
 from simulgen_pipeline.training.config import (
     ConditionerConfig,
     EndToEndConfig,
@@ -37,35 +34,10 @@ from simulgen_pipeline.training.config import (
 from simulgen_pipeline.training.data import Memory
 from simulgen_pipeline.training.errors import TrainingError
 from simulgen_pipeline.training.fit import fit_conditioner, fit_vae, refit_conditioner
-from simulgen_pipeline.training.job import read_job
-from simulgen_pipeline.training.worker import run_job
-from simulgen_pipeline.training.world import find_world, joined
 
 from .small_training import SMALL, equal_weights, train
 
-
-@pytest.fixture(autouse=True)
-def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Trainings of one process need no torchrun."""
-    run_torchrun = launch.run_torchrun
-
-    def run(folder: Path, num_processes: int, *, timeout: float) -> None:
-        if num_processes > 1:
-            run_torchrun(folder, num_processes, timeout=timeout)
-            return
-        job, arrays = read_job(folder)
-        world = find_world(leads=True)
-        with joined(world, job.engine.timeout):
-            run_job(folder, job, arrays, world)
-
-    monkeypatch.setattr(launch, "run_torchrun", run)
-    torchrun_says = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "MASTER_PORT": 0}
-    for name, value in torchrun_says.items():
-        monkeypatch.setenv(name, str(value))
-    monkeypatch.setenv("MASTER_ADDR", "localhost")
-    yield
-    if dist.is_initialized():  # a training that failed has not left it
-        dist.destroy_process_group()
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
 def first_time(prepared: Any) -> SimulationFields:
