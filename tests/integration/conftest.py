@@ -54,12 +54,7 @@ def prepared(pulse: SimpleNamespace, write_pulse: Callable[..., Path], tmp_path:
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Trainings of one process need no torchrun."""
-    run_torchrun = launch.run_torchrun
-
-    def run(folder: Path, num_processes: int, *, timeout: float) -> None:
-        (run_here if num_processes == 1 else run_torchrun)(folder, num_processes, timeout=timeout)
-
-    monkeypatch.setattr(launch, "run_torchrun", run)
+    monkeypatch.setattr(launch, "run_torchrun", run_here)
     for name, value in ONLY_WORKER.items():
         monkeypatch.setenv(name, value)
     yield

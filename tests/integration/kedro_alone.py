@@ -13,6 +13,7 @@ from kedro.framework.cli import main
 
 from simulgen_pipeline.training import launch
 from simulgen_pipeline.training.job import read_job
+from simulgen_pipeline.training.launch import run_torchrun
 from simulgen_pipeline.training.worker import run_job
 from simulgen_pipeline.training.world import find_world, joined
 
@@ -26,9 +27,11 @@ ONLY_WORKER = {
 }
 
 
-def run_here(folder: Path, num_processes: int, timeout: float) -> None:
-    """Take the place of `launch.run_torchrun`."""
-    assert num_processes == 1
+def run_here(folder: Path, num_processes: int, *, timeout: float) -> None:
+    """Take the place of `launch.run_torchrun`, where one process trains."""
+    if num_processes > 1:
+        run_torchrun(folder, num_processes, timeout=timeout)
+        return
     job, arrays = read_job(folder)
     world = find_world(leads=True)
     with joined(world, timeout):

@@ -384,6 +384,10 @@ def test_the_same_seed_gives_the_same_results_whatever_the_fields_of_a_test_desi
     path = project.folder / f"data/08_reporting/metrics.json/{first}/metrics.json"
     metrics, theirs = json.loads(path.read_text()), leaked.json("data/08_reporting/metrics.json")
     assert metrics["champion"] == theirs["champion"]
+    assert metrics["champion_errors"] == theirs["champion_errors"]
+    distances = [m["generation"]["distance_to_training"] for m in (metrics, theirs)]
+    for kind in ("samples", "train", "validation"):
+        assert distances[0][kind] == distances[1][kind]
     for kind in ("reconstruction", "prediction"):
         for part in ("train", "validation"):
             assert metrics[kind][part] == theirs[kind][part]
@@ -416,7 +420,8 @@ def test_without_test_designs_there_are_results_all_the_same(
         ]
         assert (states[0] == states[1]) == (not refitted)
         for place in ("over_time", "over_mesh", "design_errors", "peaks"):
-            assert other.newest(f"data/08_reporting/plot_{place}.png").exists()
+            drawn = f"data/08_reporting/plot_{place}.png"
+            assert other.versions(drawn)[-1] == other.versions("data/06_models/surrogate")[-1]
         said = other.kedro("summary")
         assert "test (" not in said
         assert "know the validation designs" not in said

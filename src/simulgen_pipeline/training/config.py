@@ -132,8 +132,8 @@ class DecoderOptimisation(OptimisationConfig):
 
     optimizer: Literal["adamw", "muon"] = Field(
         "muon",
-        description="muon: of the hidden layers of decoder and encoder, where they are trained; "
-        "adamw: of all else, or of everything",
+        description="muon: Muon moves hidden layers of decoder and encoder where they are trained, "
+        "AdamW all else; adamw: AdamW moves everything",
     )
 
 

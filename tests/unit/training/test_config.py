@@ -312,11 +312,15 @@ def test_pictures_are_seen_in_two_by_two_patches_at_least(
     assert divides_into_patches(image_size, patch_size) == fits
 
 
-@pytest.mark.parametrize("model", [VaeConfig, EndToEndConfig, RefitConfig])
-def test_muon_is_for_trainings_of_a_decoder(model: type[BaseModel]) -> None:
-    for optimizer in ("muon", "adamw"):
-        config: Any = model.model_validate({"training": {"optimizer": optimizer}})
-        assert config.training.optimizer == optimizer
+@pytest.mark.parametrize(
+    ("model", "learning_rate"), [(VaeConfig, 2e-3), (EndToEndConfig, 3e-4), (RefitConfig, 3e-4)]
+)
+def test_muon_is_for_trainings_of_a_decoder(model: type[BaseModel], learning_rate: float) -> None:
+    usual: Any = model()
+    assert usual.training.optimizer == "muon"
+    assert usual.training.learning_rate == learning_rate
+    other: Any = model.model_validate({"training": {"optimizer": "adamw"}})
+    assert other.training.optimizer == "adamw"
     assert VaeConfig(preset=1).training.optimizer == "adamw"
     with pytest.raises(ValidationError, match="optimizer"):
         ConditionerConfig.model_validate({"training": {"optimizer": "muon"}})

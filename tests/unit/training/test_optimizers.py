@@ -1,5 +1,7 @@
 """Optimizers: which weights each has, and what Muon does with its own."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -69,6 +71,40 @@ def test_muon_does_what_torchs_does_but_for_its_bfloat16() -> None:
         moved = (mine - before).norm()
         assert moved > 0.1
         assert (mine - other).norm() < 0.03 * moved
+
+
+def test_muon_goes_on_from_its_stored_state(tmp_path: Path) -> None:
+    shapes = ((6, 4), (4, 6), (6, 4), (5, 5), (4, 6))
+    gradients = [[torch.randn(shape) for shape in shapes] for _ in range(6)]
+
+    def start() -> tuple[list[nn.Parameter], Muon]:
+        torch.manual_seed(1)
+        matrices = [nn.Parameter(torch.randn(shape)) for shape in shapes]
+        muon = Muon(matrices, weight_decay=0.1)
+        for group in muon.param_groups:
+            group["lr"] = 0.02
+        return matrices, muon
+
+    def step(matrices: list[nn.Parameter], muon: Muon, i: int) -> None:
+        for matrix, gradient in zip(matrices, gradients[i], strict=True):
+            matrix.grad = gradient.clone()
+        muon.step()
+
+    whole, muon = start()
+    for i in range(3):
+        step(whole, muon, i)
+    torch.save({"muon": muon.state_dict(), "weights": whole}, tmp_path / "state.pt")
+    stored = torch.load(tmp_path / "state.pt", weights_only=True)
+    resumed, other = start()
+    with torch.no_grad():
+        for matrix, weights in zip(resumed, stored["weights"], strict=True):
+            matrix.copy_(weights)
+    other.load_state_dict(stored["muon"])
+    for i in range(3, 6):
+        step(whole, muon, i)
+        step(resumed, other, i)
+    for matrix, expected in zip(resumed, whole, strict=True):
+        assert torch.equal(matrix, expected)
 
 
 def test_hidden_matrices_are_muons_and_all_else_adamws(batch: Batch) -> None:
