@@ -101,7 +101,7 @@ def test_static_fields_of_pictures_train_with_the_encoder_s_posterior(
     options = (
         "simulations=data/01_raw/static.h5,designs=data/01_raw/pictures,data.image_size=16,"
         f"vae.reduction={reduction},plots=off,"
-        "vae.training.num_epochs=80,conditioner.training.num_epochs=100"
+        "vae.training.num_epochs=80,conditioner.training.num_epochs=150"
     )
 
     def run(pipeline: str) -> Any:
