@@ -80,7 +80,7 @@ worker.main()
 """
 
 
-@pytest.mark.parametrize(("stage", "epoch"), [(0, 3), (1, 1)])
+@pytest.mark.parametrize(("stage", "epoch"), [(0, 3), (0, 6), (1, 1)])
 def test_a_training_killed_by_sigkill_goes_on_to_the_same_bits(
     prepared: Any,
     known: dict[int, Any],
