@@ -13,6 +13,8 @@ from torch import Tensor
 
 from simulgen_pipeline.data.representation import FieldRepresentation
 
+from .bfloat16 import cpu_multiplies_bfloat16_fast
+
 # Memory of the members' fields that are held at a time: about what a core's caches hold.
 BLOCK_BYTES = 16 * 2**20
 # Snapshots that are lifted at a time at least: each time the whole matrix is read.
@@ -39,7 +41,8 @@ class Lift:
         if basis is not None:
             modes = torch.from_numpy(basis.modes_).to(torch.float32, copy=True)
             self._matrix = modes.mul_(self._scale * basis.coefficient_scale_)
-            self._rounded = self._matrix.to(_fast_type())
+            fast = torch.bfloat16 if cpu_multiplies_bfloat16_fast() else torch.float32
+            self._rounded = self._matrix.to(fast)
 
     @torch.inference_mode()
     def moments(
@@ -77,10 +80,6 @@ class Lift:
         for field in fields:
             values = field.float()
             total.addcmul_(values, values)
-
-
-def _fast_type() -> torch.dtype:
-    return torch.bfloat16 if torch.cpu.get_capabilities().get("amx_bf16", False) else torch.float32
 
 
 def _contrasts(num_members: int) -> Float[Tensor, "K K"]:

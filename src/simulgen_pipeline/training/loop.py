@@ -73,7 +73,9 @@ class Trainer:
     ) -> None:
         self.data, self.split, self.config, self.world = data, split, optimisation, world
         self.checkpoints, self.progress, self.seed = checkpoints, progress, engine.seed
-        self.precision = choose_precision(engine.precision, world.device, data.num_channels)
+        self.precision = choose_precision(
+            engine.precision, world.device, data.num_channels, objective
+        )
         self.objective = objective.to(world.device)
         if engine.gradient_checkpointing:
             keep_less(self.objective)

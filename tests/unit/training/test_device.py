@@ -13,6 +13,7 @@ import joblib
 import psutil
 import pytest
 import torch
+from torch import nn
 
 from simulgen_pipeline.training.device import (
     FEWEST_ROUGH_CHANNELS,
@@ -27,26 +28,40 @@ from simulgen_pipeline.training.device import (
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(params=[True, False], ids=["fast bfloat16", "no bfloat16"])
+WIDE, NARROW = nn.Linear(512, 1024), nn.Linear(511, 4096)
+
+
+@pytest.fixture(params=["amx_bf16", "avx512_bf16", None])
 def fast(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    capabilities = {"amx_bf16": request.param}
+    """Whether the CPU multiplies bfloat16 fast; by what."""
+    capabilities = {name: name == request.param for name in ("amx_bf16", "avx512_bf16", "avx2")}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    return bool(request.param)
+    return request.param is not None
 
 
-def test_auto_is_bfloat16_for_rough_fields_where_it_is_fast(fast: bool) -> None:
+def test_auto_is_bfloat16_for_rough_fields_and_wide_networks_where_it_is_fast(fast: bool) -> None:
     expected = torch.bfloat16 if fast else torch.float32
-    assert choose_precision("auto", CPU, FEWEST_ROUGH_CHANNELS) is expected
+    assert choose_precision("auto", CPU, FEWEST_ROUGH_CHANNELS, WIDE) is expected
 
 
 def test_auto_is_float32_for_smooth_fields(fast: bool) -> None:
-    assert choose_precision("auto", CPU, FEWEST_ROUGH_CHANNELS - 1) is torch.float32
+    assert choose_precision("auto", CPU, FEWEST_ROUGH_CHANNELS - 1, WIDE) is torch.float32
+
+
+def test_auto_is_float32_for_narrow_networks_on_a_cpu(fast: bool) -> None:
+    assert choose_precision("auto", CPU, FEWEST_ROUGH_CHANNELS, NARROW) is torch.float32
+
+
+def test_auto_is_bfloat16_for_narrow_networks_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    gpu = torch.device("cuda", 0)
+    assert choose_precision("auto", gpu, FEWEST_ROUGH_CHANNELS, NARROW) is torch.bfloat16
 
 
 @pytest.mark.parametrize("num_channels", [1, 500])
 def test_what_is_asked_for_is_taken(num_channels: int) -> None:
-    assert choose_precision("bfloat16", CPU, num_channels) is torch.bfloat16
-    assert choose_precision("float16", CPU, num_channels) is torch.float16
+    assert choose_precision("bfloat16", CPU, num_channels, NARROW) is torch.bfloat16
+    assert choose_precision("float16", CPU, num_channels, NARROW) is torch.float16
 
 
 def test_gloo_takes_the_interface_with_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
