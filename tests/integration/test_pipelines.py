@@ -311,21 +311,6 @@ def test_plots_off_draws_nothing(project: Project) -> None:
     assert project.versions("data/08_reporting/plot_latents.png") == before
 
 
-def test_demo_data_is_left_alone_when_it_is_there_and_never_overwrites(project: Project) -> None:
-    raw = project.folder / "data/01_raw"
-    stamp = (raw / "simulations.h5").stat().st_mtime_ns
-    project.kedro("run", "--pipelines=demo_data", "--env=smoke")
-    assert (raw / "simulations.h5").stat().st_mtime_ns == stamp
-    original = (raw / "designs.csv").read_text()
-    try:
-        (raw / "designs.csv").write_text("a,b\n1,2\n")
-        output = project.kedro("run", "--pipelines=demo_data", "--env=smoke", fails=True)
-        assert "was not written by demo_data" in output
-        assert (raw / "designs.csv").read_text() == "a,b\n1,2\n"
-    finally:
-        (raw / "designs.csv").write_text(original)
-
-
 def test_a_missing_file_is_one_clear_error(project: Project) -> None:
     output = project.kedro("run", "--params=simulations=nowhere.h5", fails=True)
     assert "There are no simulations at" in output
