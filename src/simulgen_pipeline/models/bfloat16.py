@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-# Products of matrix tiles (Intel, since Sapphire Rapids), and of pairs in AVX-512 (AMD since Zen 4).
+# Products of tiles (Intel since Sapphire Rapids), and of pairs in AVX-512 (AMD since Zen 4).
 CPU_CAPABILITIES = ("amx_bf16", "avx512_bf16")
 
 
