@@ -55,8 +55,10 @@ logger = logging.getLogger(__name__)
 # smooth in the design (a validation error of 6.7% on a smaller study of the demo's kind, where
 # 256, 256, 256 got 7.7%).
 DESIGN_FILTERS = (64,)
-# Parts of the validation designs that a refit is trained without, in turn.
-NUM_HELD_OUT_PARTS = 2
+# What refits that are to measure lack of the designs that the one that predicts knows: one in so
+# many, or less. The more they lack, the larger their errors are than those of what predicts.
+DESIGNS_PER_HELD_OUT = 15
+FEWEST_HELD_OUT_PARTS = 2
 
 
 def fit_vae(
@@ -218,7 +220,7 @@ def refit_conditioner(
     warn_of_unused_refit_options(config)
     architecture, seen = conditioner.network.architecture, vae.split
     split = Split(train=tuple(sorted((*seen.train, *seen.validation))), validation=(), test=())
-    num_parts = min(NUM_HELD_OUT_PARTS, len(seen.validation))
+    num_parts = num_held_out_parts(len(seen.train), len(seen.validation))
     parts = [seen.validation[number::num_parts] for number in range(num_parts)]
     job = RefitJob(
         fields=channels.path,
@@ -253,6 +255,13 @@ def refit_conditioner(
 
     held_out = CrossFittedConditioners([(refitted(n), part) for n, part in enumerate(parts)])
     return refitted(num_parts), held_out, trained.history
+
+
+def num_held_out_parts(num_train: int, num_validation: int) -> int:
+    """Into how many parts validation designs are divided, each of which a refit is trained without:
+    as few as keep a part small beside all designs, so that errors on it tell of what predicts."""
+    smallest = -(-DESIGNS_PER_HELD_OUT * num_validation // (num_train + num_validation))
+    return min(max(FEWEST_HELD_OUT_PARTS, smallest), num_validation)
 
 
 def check_kind(config: ConditionerConfig, has_pictures: bool) -> None:

@@ -16,6 +16,7 @@ from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.evaluation.power_law import FEWEST_SIZES, PowerLaw
 from simulgen_pipeline.pipelines.evaluation.assessment import RECONSTRUCTION, Assessment
 from simulgen_pipeline.surrogate import VAE
+from simulgen_pipeline.training.fit import num_held_out_parts
 
 from .members import Result
 
@@ -131,13 +132,15 @@ def _num_designs_fitted(result: Result, part: str) -> dict[str, int]:
     """By model, the designs that it knew when it was measured on a part.
 
     On validation designs baselines know training designs alone; of the VAE, each was predicted by a
-    conditioner that was refitted with half of the others, if it was refitted.
+    conditioner that was refitted with some of the others, if it was refitted.
     """
     fitted: dict[str, int] = result["num_designs_fitted"]
     if part == "test":
         return fitted
     trained = result["num_designs"]["train"]
-    return dict.fromkeys(fitted, trained) | {VAE: trained + (fitted[VAE] - trained) // 2}
+    given = fitted[VAE] - trained
+    lacking = -(-given // num_held_out_parts(trained, given)) if given else 0
+    return dict.fromkeys(fitted, trained) | {VAE: fitted[VAE] - lacking}
 
 
 def errors_by_model(sizes: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
