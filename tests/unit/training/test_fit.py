@@ -1,4 +1,4 @@
-"""What is refused before a model is trained."""
+"""What is refused before a model is trained, and what a refit is measured by."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ import pytest
 
 from simulgen_pipeline.data.errors import DataError
 from simulgen_pipeline.training.config import ConditionerConfig
-from simulgen_pipeline.training.fit import check_kind
+from simulgen_pipeline.training.fit import check_kind, num_held_out_parts
 
 
 @pytest.mark.parametrize("kind", ["cnn", "vit"])
@@ -23,3 +23,21 @@ def test_conditioners_that_read_pictures_are_not_for_parameters(
 def test_other_conditioners_are_for_both(kind: Literal["auto", "mlp"]) -> None:
     for has_pictures in (True, False):
         check_kind(ConditionerConfig(kind=kind), has_pictures)
+
+
+@pytest.mark.parametrize(
+    ("num_train", "num_validation", "expected"),
+    [
+        (80, 10, 2),
+        (130, 20, 2),  # a part of 10 designs of 150
+        (129, 20, 3),
+        (100, 50, 5),
+        (2, 3, 3),  # no more parts than designs
+        (14, 1, 1),
+        (14, 0, 0),
+    ],
+)
+def test_a_part_that_a_refit_is_measured_on_is_a_fifteenth_of_the_designs_at_most(
+    num_train: int, num_validation: int, expected: int
+) -> None:
+    assert num_held_out_parts(num_train, num_validation) == expected

@@ -64,7 +64,7 @@ def assemble_surrogate(
     VAE's spread.
 
     The champion is chosen among models that know the same designs: a conditioner that was refitted
-    with half of the validation designs would have been given more than the baselines.
+    with some of the validation designs would have been given more than the baselines.
     """
     rows = np.array(vae.split.validation)
     designs = vae.design_scaler.inputs(design_table.iloc[rows], warn=False)
