@@ -106,8 +106,6 @@ def page(folder: Path) -> str:
             continue
         result = json.loads(path.read_text(encoding="utf-8"))
         runs, revision = result["runs"], str(result.get("code_revision"))[:7]
-        if "calibrated_by" in result:
-            revision += f", calibrated by {result['calibrated_by'][:7]}"
         metrics = [run["metrics"] for run in runs if "metrics" in run]
         cells = [_over_splits([m["uncertainty"]["test"].get(f) for m in metrics]) for f in FIGURES]
         errors = [m["prediction"]["test"]["relative_l2_mean"] for m in metrics]

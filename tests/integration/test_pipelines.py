@@ -311,6 +311,18 @@ def test_plots_off_draws_nothing(project: Project) -> None:
     assert project.versions("data/08_reporting/plot_latents.png") == before
 
 
+def test_demo_data_never_overwrites_what_it_did_not_write(project: Project) -> None:
+    designs = project.folder / "data/01_raw/designs.csv"
+    original = designs.read_text()
+    try:
+        designs.write_text("a,b\n1,2\n")
+        output = project.kedro("run", "--pipelines=demo_data", "--env=smoke", fails=True)
+        assert "was not written by demo_data" in output
+        assert designs.read_text() == "a,b\n1,2\n"
+    finally:
+        designs.write_text(original)
+
+
 def test_a_missing_file_is_one_clear_error(project: Project) -> None:
     output = project.kedro("run", "--params=simulations=nowhere.h5", fails=True)
     assert "There are no simulations at" in output

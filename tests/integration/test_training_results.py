@@ -209,6 +209,12 @@ def test_a_conditioner_learns_and_leaves_the_vae_alone(prepared: Any, posterior:
 def test_training_goes_on_with_the_validation_designs(
     prepared: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
+    train_rows, validation_rows = prepared.split.train, prepared.split.validation
+    prepared.split = Split(
+        train=train_rows[1:],
+        validation=tuple(sorted((*validation_rows, train_rows[0]))),  # three: in as many parts
+        test=prepared.split.test,
+    )
     vae, _ = train(prepared, prepared.work / "vae", {"training": {"num_epochs": 40}})
     latents = vae.encode(prepared.channels.read(range(24)))
     optimisation = {"num_epochs": 20, "batch_size": 5}
@@ -242,9 +248,9 @@ def test_training_goes_on_with_the_validation_designs(
 
     after, held_out, history = refit(prepared.channels)
     assert "refit.training.patience=0.01 does nothing" in caplog.text
-    assert len(history) == 3 * 60
+    assert len(history) == 4 * 60
     assert not any(name.startswith("validation_") for name in history)
-    stages = ["refit without part 1", "refit without part 2", "refit"]
+    stages = [*(f"refit without part {number}" for number in (1, 2, 3)), "refit"]
     assert history["stage"].unique().tolist() == stages
     validation, test = vae.split.validation, vae.split.test
     assert errors(after, validation).mean() < 0.5 * errors(before, validation).mean()
@@ -252,8 +258,8 @@ def test_training_goes_on_with_the_validation_designs(
     assert before.decoder is None  # the VAE's serves, which stays as it was
     assert after.decoder is not None
     # Test designs are used by nothing, and a validation design not by all.
-    (unaware, first), (aware, others) = held_out.parts
-    assert first + others == validation
+    (unaware, first), (aware, second), (_, third) = held_out.parts
+    assert first + second + third == validation
     other = prepared.channels.read(range(24))
     other[list(test)] = 1e3
     other[list(first)] *= 1e4

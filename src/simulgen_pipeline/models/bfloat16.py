@@ -1,14 +1,19 @@
-"""Where bfloat16 is worth its rounding."""
+"""Which CPUs multiply matrices faster in bfloat16 than in float32."""
 
 from __future__ import annotations
 
 import torch
 
-# Products of tiles (Intel since Sapphire Rapids), and of pairs in AVX-512 (AMD since Zen 4).
-CPU_CAPABILITIES = ("amx_bf16", "avx512_bf16")
+
+def has_bfloat16_tiles() -> bool:
+    """Whether there is a unit for products of tiles (AMX), many times as fast as float32."""
+    return _has("amx_bf16")
 
 
-def cpu_multiplies_bfloat16_fast() -> bool:
-    """Whether this CPU's products of bfloat16 matrices are faster than those of float32."""
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in CPU_CAPABILITIES)
+def multiplies_bfloat16_fast() -> bool:
+    """Whether products are at least about twice as fast: AMX, or AVX-512 with bfloat16."""
+    return has_bfloat16_tiles() or _has("avx512_bf16")
+
+
+def _has(capability: str) -> bool:
+    return bool(torch.cpu.get_capabilities().get(capability, False))

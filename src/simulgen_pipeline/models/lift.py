@@ -13,7 +13,7 @@ from torch import Tensor
 
 from simulgen_pipeline.data.representation import FieldRepresentation
 
-from .bfloat16 import cpu_multiplies_bfloat16_fast
+from .bfloat16 import multiplies_bfloat16_fast
 
 # Memory of the members' fields that are held at a time: about what a core's caches hold.
 BLOCK_BYTES = 16 * 2**20
@@ -41,7 +41,7 @@ class Lift:
         if basis is not None:
             modes = torch.from_numpy(basis.modes_).to(torch.float32, copy=True)
             self._matrix = modes.mul_(self._scale * basis.coefficient_scale_)
-            fast = torch.bfloat16 if cpu_multiplies_bfloat16_fast() else torch.float32
+            fast = torch.bfloat16 if multiplies_bfloat16_fast() else torch.float32
             self._rounded = self._matrix.to(fast)
 
     @torch.inference_mode()

@@ -14,14 +14,15 @@ import psutil
 import torch
 from torch import nn
 
-from simulgen_pipeline.models.bfloat16 import cpu_multiplies_bfloat16_fast
+from simulgen_pipeline.models.bfloat16 import has_bfloat16_tiles, multiplies_bfloat16_fast
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 # Channels of the field from which on it is taken as rough.
 FEWEST_ROUGH_CHANNELS = 64
-# Features on both sides of a matrix from which on a network is wide.
-FEWEST_WIDE_FEATURES = 512
+# Weights of a network's largest layer from which on it is large: between those of the default
+# (0.4 million) and those of the original's filters (2 million).
+FEWEST_WEIGHTS = 2**20
 
 # Files with the limit of a control group and what is taken of it, and the name of what is of that
 # for files and can be let go of, by version 2 and 1.
@@ -133,11 +134,11 @@ def choose_precision(
 ) -> torch.dtype:
     """The type of matrix products.
 
-    `auto` is bfloat16 where the hardware multiplies it fast, fields are rough and, on a CPU, the
-    network is wide. Smooth fields, which few POD modes describe, can be told more accurately than
-    bfloat16 resolves (measured with 51 modes: errors of unseen designs were 8% smaller in float32).
-    The steps of a narrow network have little else than products to gain from: with AVX-512's
-    bfloat16 the default trained in 0.98 of the time, and the original's widths in 0.53.
+    `auto` is bfloat16 where fields are rough and the hardware multiplies it fast. Smooth fields,
+    which few POD modes describe, can be told more accurately than bfloat16 resolves (measured with
+    51 modes: errors of unseen designs were 8% smaller in float32). With AVX-512 it is twice as fast
+    as float32, and then little of a small network's step are products: `full_vae` took 0.98 of the
+    time with the defaults (heat pulse), and a step with the original's filters 0.53.
     """
     if precision != "auto":
         return _TYPES[precision]
@@ -146,13 +147,10 @@ def choose_precision(
     if device.type == "cuda":
         is_fast = torch.cuda.is_bf16_supported()
     else:
-        is_fast = cpu_multiplies_bfloat16_fast() and _width(objective) >= FEWEST_WIDE_FEATURES
+        largest = max((weight.numel() for weight in objective.parameters()), default=0)
+        is_large = largest >= FEWEST_WEIGHTS
+        is_fast = has_bfloat16_tiles() or (is_large and multiplies_bfloat16_fast())
     return torch.bfloat16 if is_fast else torch.float32
-
-
-def _width(network: nn.Module) -> int:
-    """Features on the narrower side of its widest matrix."""
-    return max((min(p.shape) for p in network.parameters() if p.ndim == 2), default=0)
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:

@@ -6,6 +6,7 @@ Shapes: N designs, T time steps, C channels, P parameters.
 from __future__ import annotations
 
 import logging
+import math
 from datetime import datetime
 from pathlib import Path
 
@@ -55,10 +56,11 @@ logger = logging.getLogger(__name__)
 # smooth in the design (a validation error of 6.7% on a smaller study of the demo's kind, where
 # 256, 256, 256 got 7.7%).
 DESIGN_FILTERS = (64,)
-# What refits that are to measure lack of the designs that the one that predicts knows: one in so
-# many, or less. The more they lack, the larger their errors are than those of what predicts.
-DESIGNS_PER_HELD_OUT = 15
-FEWEST_HELD_OUT_PARTS = 2
+# Parts of the validation designs that a refit is trained without, in turn: so many that none is
+# more than one in this many designs. The more designs a refit lacks, the larger its errors are than
+# those of the one that predicts, which lacks none.
+DESIGNS_PER_HELD_OUT = 12
+FEWEST_HELD_OUT_PARTS, MOST_HELD_OUT_PARTS = 2, 5  # each takes another refit
 
 
 def fit_vae(
@@ -258,10 +260,11 @@ def refit_conditioner(
 
 
 def num_held_out_parts(num_train: int, num_validation: int) -> int:
-    """Into how many parts validation designs are divided, each of which a refit is trained without:
-    as few as keep a part small beside all designs, so that errors on it tell of what predicts."""
-    smallest = -(-DESIGNS_PER_HELD_OUT * num_validation // (num_train + num_validation))
-    return min(max(FEWEST_HELD_OUT_PARTS, smallest), num_validation)
+    """Into how many parts validation designs are divided, each of which a refit is trained without;
+    no more than there are designs."""
+    largest = max(1, (num_train + num_validation) // DESIGNS_PER_HELD_OUT)
+    needed = math.ceil(num_validation / largest)
+    return min(max(FEWEST_HELD_OUT_PARTS, needed), MOST_HELD_OUT_PARTS, num_validation)
 
 
 def check_kind(config: ConditionerConfig, has_pictures: bool) -> None:

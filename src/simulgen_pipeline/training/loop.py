@@ -76,6 +76,8 @@ class Trainer:
         self.precision = choose_precision(
             engine.precision, world.device, data.num_channels, objective
         )
+        if self.precision is not torch.float32:
+            progress.rounds(self.precision)
         self.objective = objective.to(world.device)
         if engine.gradient_checkpointing:
             keep_less(self.objective)

@@ -71,6 +71,11 @@ class Progress:
         for row in history:
             self._add_scalars(row)
 
+    def rounds(self, precision: torch.dtype) -> None:
+        """Matrix products of this training are rounded to a type shorter than float32."""
+        if self._log_folder is not None:
+            logger.info("%s: matrix products in %s", self.name, str(precision).split(".")[-1])
+
     def stopped_early(self, epoch: int, best_epoch: int) -> None:
         """The training ends before its last epoch."""
         if self._log_folder is not None:

@@ -36,6 +36,7 @@ def moments(
     return unit * mean.astype(np.float64), unit**2 * variance.astype(np.float64)
 
 
+@pytest.mark.parametrize("fast", [True, False], ids=["bfloat16", "float32"])
 @pytest.mark.parametrize("block_bytes", [2**24, 1000], ids=["at once", "by the snapshot"])
 @pytest.mark.parametrize("scaling", ["centred", "min_max"])
 @pytest.mark.parametrize("reduced", [True, False], ids=["pod", "nodes"])
@@ -47,8 +48,10 @@ def test_moments_are_those_of_the_members_fields(
     reduced: bool,
     scaling: str,
     block_bytes: int,
+    fast: bool,
 ) -> None:
     monkeypatch.setattr(lift, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(lift, "multiplies_bfloat16_fast", lambda: fast)
     representation = representation_of(pulse.fields, reduced, scaling)
     known = representation.transform(pulse.fields[0])  # (T, C)
     rng = np.random.default_rng(0)
@@ -58,7 +61,8 @@ def test_moments_are_those_of_the_members_fields(
     mean, variance = moments(representation, channels)
     np.testing.assert_allclose(mean, fields.mean(axis=0), atol=1e-5 * np.abs(fields).max())
     std = fields.std(axis=0, ddof=1) if num_members > 1 else np.zeros_like(mean)
-    np.testing.assert_allclose(np.sqrt(variance), std, atol=0.01 * std.max())
+    rounding = 0.01 if fast and reduced else 1e-4
+    np.testing.assert_allclose(np.sqrt(variance), std, atol=rounding * std.max())
 
 
 @pytest.mark.parametrize("size", [1e-25, 1e25])

@@ -28,40 +28,47 @@ from simulgen_pipeline.training.device import (
 CPU = torch.device("cpu")
 
 
-WIDE, NARROW = nn.Linear(512, 1024), nn.Linear(511, 4096)
+LARGE, SMALL = nn.Linear(1024, 1024), nn.Linear(1023, 1024, bias=False)
 
 
-@pytest.fixture(params=["amx_bf16", "avx512_bf16", None])
-def fast(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether the CPU multiplies bfloat16 fast; by what."""
-    capabilities = {name: name == request.param for name in ("amx_bf16", "avx512_bf16", "avx2")}
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    return request.param is not None
+def give_cpu(monkeypatch: pytest.MonkeyPatch, *capabilities: str) -> None:
+    names = ("amx_bf16", "avx512_bf16", "avx2")
+    known = {name: name in capabilities for name in names}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
 
 
-def test_auto_is_bfloat16_for_rough_fields_and_wide_networks_where_it_is_fast(fast: bool) -> None:
-    expected = torch.bfloat16 if fast else torch.float32
-    assert choose_precision("auto", CPU, FEWEST_ROUGH_CHANNELS, WIDE) is expected
+@pytest.mark.parametrize(
+    ("capability", "large", "small"),
+    [
+        ("amx_bf16", torch.bfloat16, torch.bfloat16),
+        ("avx512_bf16", torch.bfloat16, torch.float32),
+        ("avx2", torch.float32, torch.float32),
+    ],
+)
+def test_auto_is_bfloat16_for_rough_fields_where_it_is_fast_and_worth_it(
+    monkeypatch: pytest.MonkeyPatch, capability: str, large: torch.dtype, small: torch.dtype
+) -> None:
+    give_cpu(monkeypatch, capability)
+    assert choose_precision("auto", CPU, FEWEST_ROUGH_CHANNELS, LARGE) is large
+    assert choose_precision("auto", CPU, FEWEST_ROUGH_CHANNELS, SMALL) is small
+    assert choose_precision("auto", CPU, FEWEST_ROUGH_CHANNELS, nn.Identity()) is small
 
 
-def test_auto_is_float32_for_smooth_fields(fast: bool) -> None:
-    assert choose_precision("auto", CPU, FEWEST_ROUGH_CHANNELS - 1, WIDE) is torch.float32
+def test_auto_is_float32_for_smooth_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    give_cpu(monkeypatch, "amx_bf16", "avx512_bf16")
+    assert choose_precision("auto", CPU, FEWEST_ROUGH_CHANNELS - 1, LARGE) is torch.float32
 
 
-def test_auto_is_float32_for_narrow_networks_on_a_cpu(fast: bool) -> None:
-    assert choose_precision("auto", CPU, FEWEST_ROUGH_CHANNELS, NARROW) is torch.float32
-
-
-def test_auto_is_bfloat16_for_narrow_networks_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_bfloat16_for_small_networks_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
     gpu = torch.device("cuda", 0)
-    assert choose_precision("auto", gpu, FEWEST_ROUGH_CHANNELS, NARROW) is torch.bfloat16
+    assert choose_precision("auto", gpu, FEWEST_ROUGH_CHANNELS, SMALL) is torch.bfloat16
 
 
 @pytest.mark.parametrize("num_channels", [1, 500])
 def test_what_is_asked_for_is_taken(num_channels: int) -> None:
-    assert choose_precision("bfloat16", CPU, num_channels, NARROW) is torch.bfloat16
-    assert choose_precision("float16", CPU, num_channels, NARROW) is torch.float16
+    assert choose_precision("bfloat16", CPU, num_channels, SMALL) is torch.bfloat16
+    assert choose_precision("float16", CPU, num_channels, SMALL) is torch.float16
 
 
 def test_gloo_takes_the_interface_with_the_address(monkeypatch: pytest.MonkeyPatch) -> None:

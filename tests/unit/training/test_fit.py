@@ -29,15 +29,18 @@ def test_other_conditioners_are_for_both(kind: Literal["auto", "mlp"]) -> None:
     ("num_train", "num_validation", "expected"),
     [
         (80, 10, 2),
-        (130, 20, 2),  # a part of 10 designs of 150
-        (129, 20, 3),
+        (100, 20, 2),  # parts of 10 of 120 designs
+        (99, 20, 3),
+        (35, 5, 2),
+        (20, 3, 3),  # parts of 2 would be more than a twelfth of 23 designs
         (100, 50, 5),
+        (50, 50, 5),  # more would take too long
         (2, 3, 3),  # no more parts than designs
         (14, 1, 1),
         (14, 0, 0),
     ],
 )
-def test_a_part_that_a_refit_is_measured_on_is_a_fifteenth_of_the_designs_at_most(
+def test_parts_that_refits_are_measured_on_are_few_and_small(
     num_train: int, num_validation: int, expected: int
 ) -> None:
     assert num_held_out_parts(num_train, num_validation) == expected

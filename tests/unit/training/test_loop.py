@@ -1,5 +1,6 @@
 """The training loop on a problem of one number, without processes."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -279,10 +280,13 @@ class Narrow(nn.Module):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_every_precision_learns_on_a_cpu_with_weights_in_float32(
-    tmp_path: Path, precision: str
+    tmp_path: Path, precision: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     narrow = Narrow()
     trainer = trainer_of(tmp_path, narrow, precision)
+    is_short = precision != "float32"
+    assert (f"matrix products in {precision}" in caplog.text) == is_short
     rows = trainer.run()
     assert narrow.seen == {getattr(torch, precision)}
     assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]

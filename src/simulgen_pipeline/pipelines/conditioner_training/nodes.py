@@ -102,7 +102,7 @@ def refit_conditioner(
     before, after = (_errors(of, vae, designs, channels) for of in (as_it_was, cross_fitted))
     logger.info(
         "Relative error of the %d validation designs, in channels: %.2f%% before the refit, %.2f%% "
-        "after it without each of them",
+        "after it, each by a refit without it",
         len(before),
         100 * before.mean(),
         100 * after.mean(),

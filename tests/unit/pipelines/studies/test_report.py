@@ -177,7 +177,7 @@ class TestSizes:
     def test_laws_are_over_the_designs_that_models_are_fitted_to(
         self, part: str, added_by_model: dict[str, int]
     ) -> None:
-        """A validation design is predicted by a conditioner that knows half of the others."""
+        """A validation design is predicted by a refit that lacks it, and others beside it."""
         report = sizes_report(FALLING, part)
         for model, added in added_by_model.items():
             sizes = [size["num_designs_fitted"][model] for size in report["sizes"]]
@@ -185,6 +185,15 @@ class TestSizes:
             assert report["power_laws"][model]["doubling"]["num_designs"] == 2 * (100 + added)
         assert report["power_laws"]["pod_gpr"]["exponent"] == pytest.approx(0.25)
         assert report["power_laws"]["reconstruction"]["doubling"]["num_designs"] == 200
+
+    def test_refits_that_predict_validation_designs_lack_one_of_up_to_five_parts(self) -> None:
+        results = [size_result(n, error, "validation") for n, error in FALLING.items()]
+        for result in results:
+            result["num_designs"]["validation"] = 20
+            result["num_designs_fitted"]["vae"] = result["num_designs"]["train"] + 20
+        sizes = report_sizes(results)["sizes"]
+        known = [size["num_designs_fitted"]["vae"] for size in sizes]
+        assert known == [25 + 16, 50 + 15, 75 + 13, 100 + 10]
 
     @pytest.mark.parametrize("fitted", [(29, 54, 60, 60), (29, 54, 79, 75)])
     def test_there_is_no_law_over_designs_that_do_not_become_more(
