@@ -200,6 +200,8 @@ def _verdict(result: Result, target: Target) -> str | None:
         best = None if errors is None else Best("full_vae", errors)
     else:
         modes = modes_of(result) if target.model == "vae" else [target.model]
+        if target.minutes is not None:  # of those that end in time, if there are any
+            modes = [m for m in modes if training_minutes(result, m) <= target.minutes] or modes
         best = best_mode(result, modes)
     rival = best_competitor(result)
     if best is None or (target.share_of_best is not None and rival is None):

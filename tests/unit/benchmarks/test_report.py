@@ -114,9 +114,14 @@ def test_training_end_to_end_counts_the_vae_but_not_its_conditioner(
         (Target("vae", mean=0.05, worst=0.2), "vae 0.05 / 0.2: met (end_to_end)"),
         (Target("vae", mean=0.05, worst=0.09), "vae 0.05 / 0.09: **missed** (end_to_end)"),
         (Target("vae", mean=0.05, minutes=3), "vae 0.05 in 3 min: met (end_to_end, 2.5 min)"),
+        (Target("vae", mean=0.08, minutes=2), "vae 0.08 in 2 min: met (full_vae, 1.5 min)"),
         (
             Target("vae", mean=0.05, minutes=2),
-            "vae 0.05 in 2 min: **missed** (end_to_end, 2.5 min)",
+            "vae 0.05 in 2 min: **missed** (full_vae, 1.5 min)",
+        ),
+        (
+            Target("vae", mean=0.05, minutes=1),
+            "vae 0.05 in 1 min: **missed** (end_to_end, 2.5 min)",
         ),
         (Target("vae", share_of_best=0.5), "vae 0.016: **missed** (end_to_end)"),
         (Target("full_vae", mean=0.1), "full_vae 0.1: met (full_vae)"),
