@@ -102,7 +102,7 @@ def test_early_stopping_ends_training_and_keeps_the_best_epoch(prepared: Any) ->
         stage = history[history["stage"] == name]
         assert len(stage) < num_epochs
         scores = stage[term].dropna()
-        assert scores.min() < 0.98 * scores.iloc[-1]
+        assert scores.min() < 0.995 * scores.iloc[-1]  # the best was not the last
         decoded = network.decoder(network.decoder.latents(posterior.mean()))
         error = np.linalg.norm(decoded - true, axis=(1, 2))
         error /= prepared.representation.norms(true.numpy())

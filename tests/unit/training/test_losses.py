@@ -135,7 +135,7 @@ def test_a_perfect_reconstruction_has_no_loss_and_a_finite_gradient(
 ) -> None:
     error = torch.zeros(BATCH, TIMES, CHANNELS, requires_grad=True)
     found = reconstruction_loss(error, norms, loss, relative)
-    assert found.detach().abs().max() <= 1e-4
+    assert found.detach().abs().max() <= 1.001e-4  # the rounding of a root differs by CPU
     found.sum().backward()
     assert torch.isfinite(error.grad).all()
 
