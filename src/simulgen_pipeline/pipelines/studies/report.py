@@ -139,7 +139,7 @@ def _num_designs_fitted(result: Result, part: str) -> dict[str, int]:
         return fitted
     trained = result["num_designs"]["train"]
     given = fitted[VAE] - trained
-    lacking = -(-given // num_held_out_parts(trained, given)) if given else 0
+    lacking = math.ceil(given / num_held_out_parts(trained, given)) if given else 0
     return dict.fromkeys(fitted, trained) | {VAE: fitted[VAE] - lacking}
 
 
