@@ -47,17 +47,32 @@ def reconstruction_loss(
     error = error.float()
     if loss == "mse":
         return error.square().mean(dim=(1, 2))
-    if lift is not None:
-        error = error @ lift
-        norms = norms * lift[0].norm()  # modes are orthogonal, each as long as a channel's unit
+    num_values = error[0].numel() if lift is None else error.shape[1] * lift.shape[1]
     if relative:
-        error = error * ((error[0].numel() ** 0.5) / norms).view(-1, 1, 1)
-    zero = torch.zeros_like(error)
+        unit = 1.0 if lift is None else lift[0].norm()  # each mode is as long as a channel's unit
+        error = error * (num_values**0.5 / (unit * norms)).view(-1, 1, 1)
     if loss == "mae":
-        pointwise = F.l1_loss(error, zero, reduction="none")
-    elif loss == "smooth_l1":
-        pointwise = F.smooth_l1_loss(error, zero, reduction="none")
-    else:
-        pointwise = F.huber_loss(error, zero, reduction="none")
-    mean = pointwise.mean(dim=(1, 2))
-    return (2 * mean + EPSILON).sqrt() if relative and loss != "mae" else mean
+        nodes = error if lift is None else error @ lift
+        return nodes.abs().sum(dim=(1, 2)) / num_values
+    mean = _sum_of_huber(error, lift) / num_values  # of a limit of 1, smooth_l1 is the same
+    return (2 * mean + EPSILON).sqrt() if relative else mean
+
+
+def _sum_of_huber(
+    error: Float[Tensor, "B T C"], lift: Float[Tensor, "C M"] | None
+) -> Float[Tensor, " B"]:
+    """Huber's loss with a limit of 1, summed over times and nodes.
+
+    Below the limit it is half the square, whose sum the channels tell, as modes are orthogonal.
+    What a node can have at a time is at most the norm of its modes' values times that of the
+    channels (Cauchy-Schwarz): only times at which that is beyond the limit are lifted.
+    """
+    if lift is None:
+        return F.huber_loss(error, torch.zeros_like(error), reduction="none").sum(dim=(1, 2))
+    squares = error.square().sum(dim=2)  # (B, T)
+    farthest = lift.square().sum(dim=0).max()
+    may_exceed = squares * farthest > 1
+    sums = 0.5 * lift[0].square().sum() * squares
+    nodes = (error[may_exceed] @ lift).float()
+    exact = F.huber_loss(nodes, torch.zeros_like(nodes), reduction="none").sum(dim=1)
+    return sums.masked_scatter(may_exceed, exact).sum(dim=1)

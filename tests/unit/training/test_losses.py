@@ -115,6 +115,24 @@ def test_other_losses_are_taken_over_nodes(
     )
 
 
+@pytest.mark.parametrize("loss", ["smooth_l1", "huber"])
+def test_times_that_are_not_lifted_count_as_if_they_were(
+    error: torch.Tensor, norms: torch.Tensor, modes: torch.Tensor, loss: Loss
+) -> None:
+    """Errors grow over time from below the limit at every node to beyond it at many."""
+    growing = error * torch.logspace(-3, 1, TIMES).view(1, -1, 1)
+    found, expected = (growing.clone().requires_grad_() for _ in range(2))
+    of_lifted = reconstruction_loss(found, norms, loss, relative=False, lift=modes)
+    nodes = expected @ modes
+    reference = F.huber_loss(nodes, torch.zeros_like(nodes), reduction="none").mean(dim=(1, 2))
+    of_lifted.sum().backward()
+    reference.sum().backward()
+    assert (nodes.abs().amax(dim=2) > 1).any(dim=0).tolist() != [True] * TIMES
+    assert (nodes.abs() > 1).any()
+    torch.testing.assert_close(of_lifted, reference)
+    torch.testing.assert_close(found.grad, expected.grad)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("scale", [1.0, 7.0])
 def test_relative_losses_do_not_depend_on_the_unit_of_channels(
