@@ -12,6 +12,7 @@ from .throughput_page import AS_IT_IS, DEMO
 
 NODES = {"M4096": 4096, "M95008": 95_008}
 HEAT_PULSE = "heat_pulse"
+PATCHES = "two times a step"
 # Enough that most epochs have no validation: there are about fifteen in a training.
 NUM_EPOCHS = 45
 # With fewer an encoder, which is trained for a fifth of the epochs, has none but its first.
@@ -53,10 +54,12 @@ def original(num_epochs: int, **values: Any) -> Values:
 
 
 def of_nodes(data: str, options: argparse.Namespace) -> list[Training]:
-    """The original's training, and with the posterior that is the default."""
+    """The original's training, with half as many steps in time, and with the posterior that is the
+    default."""
     epochs = options.epochs
     return [
         Training("field posterior", data, original(epochs), steps=True),
+        Training(PATCHES, data, original(epochs, time_patch=2), steps=True),
         Training("design posterior", data, original(epochs, posterior="design"), steps=True),
     ]
 
@@ -100,17 +103,21 @@ def processes(options: argparse.Namespace) -> list[Training]:
 
 def accuracy(options: argparse.Namespace) -> list[Training]:
     """The original's training on the nodes in float32, and with POD in the precision of `auto`."""
-    kinds = (("nodes, float32", "none", "float32"), ("POD, auto", "pod", "auto"))
+    kinds: tuple[tuple[str, Values, str], ...] = (
+        ("nodes, float32", {"reduction": "none"}, "float32"),
+        ("POD, auto", {}, "auto"),
+        (f"POD, auto, {PATCHES}", {"time_patch": 2}, "auto"),
+    )
     return [
         Training(
             name,
             HEAT_PULSE,
-            original(options.accuracy_epochs, reduction=reduction),
+            original(options.accuracy_epochs, **values),
             {"precision": precision, "seed": seed},
             assess=True,
         )
         for seed in options.seeds
-        for name, reduction, precision in kinds
+        for name, values, precision in kinds
     ]
 
 
