@@ -199,11 +199,13 @@ def calibration_factor(blocks: Iterable[tuple[Array, Array, Array]]) -> float:
     """The factor f such that |true - mean| <= 1.645 f std holds for 90% of new designs' values.
 
     Split conformal prediction for groups (Dunn, Wasserman & Ramdas 2023, Journal of the American
-    Statistical Association 118, by pooled distributions): the 0.9 (1 + 1 / n) quantile of
-    |true - mean| / (1.645 std) over all values of the n designs. The values of a design depend on
-    one another, so that few designs tell little of the next one, however many values they have; and
-    90% is the coverage on average over new designs, not in each of them. Below 13 designs the level
-    stays at 97%: what is beyond is a matter of the worst design's worst values.
+    Statistical Association 118, by pooled distributions): a quantile of |true - mean| / (1.645 std)
+    over all values of the n designs. The values of a design depend on one another, so that few
+    designs tell little of the next one, however many values they have; and 90% is the coverage on
+    average over new designs, not in each of them. If the next design were covered as a whole or not
+    at all, its level would have to be 0.9 (1 + 1 / n); if its values were like those of all others,
+    0.9. It is half-way between them, and stays at 97% below 7 designs: what is beyond is a matter
+    of the worst design's worst values.
 
     Streams with constant memory: ratios are counted in log-spaced bins, and f is the upper edge of
     the quantile's bin. It is never below the exact quantile and at most 0.085% above it, within
@@ -232,7 +234,7 @@ def calibration_factor(blocks: Iterable[tuple[Array, Array, Array]]) -> float:
     count = int(counts.sum())
     if count == 0:
         raise ValueError("There are no values to calibrate on. Expected at least one design.")
-    level = min((1 - MISS_RATE) * (1 + 1 / num_designs), HIGHEST_LEVEL)
+    level = min((1 - MISS_RATE) * (1 + 1 / (2 * num_designs)), HIGHEST_LEVEL)
     rank = math.ceil(level * count * (1 - 1e-12))  # a whole number is not rounded up
     quantile_bin = int(np.searchsorted(counts.cumsum(), rank))
     return float(_RATIO_EDGES[quantile_bin]) if quantile_bin < len(_RATIO_EDGES) else math.inf

@@ -209,12 +209,12 @@ class TestCalibrationFactor:
         ("size", "level"),
         [
             ((1, 1, 9), 0.97),
-            ((12, 3, 5), 0.97),
-            ((13, 3, 5), 0.9 * 14 / 13),
-            ((17, 3, 5), 0.9 * 18 / 17),
-            ((23, 3, 5), 0.9 * 24 / 23),
-            ((30, 7, 11), 0.93),
-            ((90, 1, 1), 0.91),
+            ((6, 3, 5), 0.97),
+            ((7, 3, 5), 0.9 * 15 / 14),
+            ((17, 3, 5), 0.9 * 35 / 34),
+            ((23, 3, 5), 0.9 * 47 / 46),
+            ((30, 7, 11), 0.915),
+            ((90, 1, 1), 0.905),
         ],
     )
     def test_is_the_quantile_of_pooled_values_that_leaves_room_for_a_design(self, rng, size, level):
@@ -226,11 +226,14 @@ class TestCalibrationFactor:
         factor = calibration_factor(blocks)
         assert exact <= factor <= 1.00085 * exact
 
-    def test_of_one_value_per_design_it_is_that_of_split_conformal_prediction(self, rng):
-        errors = np.sort(rng.exponential(size=99))
-        zero, std = np.zeros((99, 1, 1)), np.ones((99, 1, 1))
+    @pytest.mark.parametrize("num_designs", [9, 19, 99])
+    def test_of_one_value_per_design_it_is_that_of_split_conformal_prediction(
+        self, rng, num_designs
+    ):
+        errors = np.sort(rng.exponential(size=num_designs))
+        zero, std = np.zeros((num_designs, 1, 1)), np.ones((num_designs, 1, 1))
         factor = calibration_factor([(errors[:, None, None], zero, std)])
-        exact = errors[math.ceil(0.9 * (99 + 1)) - 1] / INTERVAL_90
+        exact = errors[math.ceil(0.9 * (num_designs + 1)) - 1] / INTERVAL_90
         assert exact <= factor <= 1.00085 * exact
 
     @pytest.mark.parametrize("scale", [1e-3, 1.0, 50.0])
