@@ -198,14 +198,14 @@ def rank_correlation(errors: Array, deviations: Array) -> float | None:
 def calibration_factor(blocks: Iterable[tuple[Array, Array, Array]]) -> float:
     """The factor f such that |true - mean| <= 1.645 f std holds for 90% of new designs' values.
 
-    Split conformal prediction for groups (Dunn, Wasserman & Ramdas 2023, Journal of the American
-    Statistical Association 118, by pooled distributions): a quantile of |true - mean| / (1.645 std)
-    over all values of the n designs. The values of a design depend on one another, so that few
-    designs tell little of the next one, however many values they have; and 90% is the coverage on
-    average over new designs, not in each of them. If the next design were covered as a whole or not
-    at all, its level would have to be 0.9 (1 + 1 / n); if its values were like those of all others,
-    0.9. It is half-way between them, and stays at 97% below 7 designs: what is beyond is a matter
-    of the worst design's worst values.
+    A quantile of |true - mean| / (1.645 std) over all values of the n designs, pooled as in split
+    conformal prediction for groups (Dunn, Wasserman & Ramdas 2023, Journal of the American
+    Statistical Association 118). The values of a design depend on one another, so that few designs
+    tell little of the next one, however many values they have; and 90% is the coverage on average
+    over new designs, not in each of them. If the next design were covered as a whole or not at all,
+    its level would have to be 0.9 (1 + 1 / n); if its values were like those of all others, 0.9.
+    What is taken is half-way, 0.9 (1 + 1 / 2n), without a guarantee, and at most 97%: what is
+    beyond is a matter of the worst design's worst values.
 
     Streams with constant memory: ratios are counted in log-spaced bins, and f is the upper edge of
     the quantile's bin. It is never below the exact quantile and at most 0.085% above it, within

@@ -27,7 +27,7 @@ from simulgen_pipeline.models.vae import Decoder, Encoder
 
 from .config import Loss, VaeConfig
 from .field_augmentation import FieldAugmentation, augment, corrupt, mix, mixing_weights
-from .losses import reconstruction_loss, squared_relative_error
+from .losses import NodeLift, reconstruction_loss, squared_relative_error
 from .picture_augmentation import NUM_NOISE_COLUMNS, PictureAugmentation, augment_pictures
 from .schedule import kl_weight
 
@@ -90,8 +90,7 @@ class EvidenceObjective(nn.Module):
         self.augmentation = config.augmentation if infers_from_field else FieldAugmentation()
         self.needs_partners = self.augmentation.mixup_probability > 0
         self.noise_size = decoder.architecture.num_latents + self.augmentation.noise_size
-        self.lift: Tensor | None
-        self.register_buffer("lift", lift, persistent=False)
+        self.lift = None if lift is None else NodeLift(lift)
 
     def forward(self, batch: Batch, noise: Float[Tensor, "B Q"], progress: float) -> Terms:
         num_latents, c = self.decoder.architecture.num_latents, self.config
@@ -232,8 +231,7 @@ class ConditionerObjective(nn.Module):
         self.decoder.priors.requires_grad_(False)
         self.latent_scale: Tensor
         self.register_buffer("latent_scale", latent_scale, persistent=False)
-        self.lift: Tensor | None
-        self.register_buffer("lift", lift, persistent=False)
+        self.lift = None if lift is None else NodeLift(lift)
 
     def train(self, mode: bool = True) -> ConditionerObjective:
         """Train or evaluate; a frozen decoder stays as it is, estimates of spectral norms too."""

@@ -217,7 +217,9 @@ class TestCalibrationFactor:
             ((90, 1, 1), 0.905),
         ],
     )
-    def test_is_the_quantile_of_pooled_values_that_leaves_room_for_a_design(self, rng, size, level):
+    def test_is_the_quantile_of_pooled_values_that_leaves_room_for_half_a_design(
+        self, rng, size, level
+    ):
         true, mean = rng.normal(size=(2, *size))
         std = rng.uniform(0.01, 3, size=size)
         ratios = np.sort(np.abs(true - mean) / (INTERVAL_90 * std), axis=None)
@@ -226,15 +228,16 @@ class TestCalibrationFactor:
         factor = calibration_factor(blocks)
         assert exact <= factor <= 1.00085 * exact
 
-    @pytest.mark.parametrize("num_designs", [9, 19, 99])
-    def test_of_one_value_per_design_it_is_that_of_split_conformal_prediction(
+    @pytest.mark.parametrize("num_designs", range(7, 120))
+    def test_of_one_value_per_design_it_is_at_most_a_rank_below_split_conformal_prediction(
         self, rng, num_designs
     ):
         errors = np.sort(rng.exponential(size=num_designs))
         zero, std = np.zeros((num_designs, 1, 1)), np.ones((num_designs, 1, 1))
         factor = calibration_factor([(errors[:, None, None], zero, std)])
-        exact = errors[math.ceil(0.9 * (num_designs + 1)) - 1] / INTERVAL_90
-        assert exact <= factor <= 1.00085 * exact
+        conformal = math.ceil(0.9 * (num_designs + 1) - 1e-9)
+        below, exact = errors[max(conformal - 2, 0)], errors[min(conformal, num_designs) - 1]
+        assert below <= factor * INTERVAL_90 <= 1.00085 * exact
 
     @pytest.mark.parametrize("scale", [1e-3, 1.0, 50.0])
     def test_recovers_the_scale_of_an_overconfident_std(self, rng, scale):

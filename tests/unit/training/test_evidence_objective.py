@@ -9,7 +9,7 @@ from torch import Tensor
 from simulgen_pipeline.models.latents import Latents, posterior_from
 from simulgen_pipeline.models.vae import Encoder, HierarchicalVae
 from simulgen_pipeline.training.config import VaeConfig
-from simulgen_pipeline.training.losses import reconstruction_loss
+from simulgen_pipeline.training.losses import NodeLift, reconstruction_loss
 from simulgen_pipeline.training.objectives import Batch, EvidenceObjective
 
 from .small_objectives import (
@@ -80,7 +80,7 @@ def test_the_reconstruction_is_that_of_a_sample_of_the_posterior(
         found = posterior_from(objective.posterior(batch.designs), vae.architecture)
     drawn = found.sample(Latents(noise[:, :6], noise[:, 6:].reshape(6, 2, 2)))
     error = vae.decoder(vae.decoder.latents(drawn)) - batch.fields
-    expected = reconstruction_loss(error, batch.norms, loss, relative_loss, lift)
+    expected = reconstruction_loss(error, batch.norms, loss, relative_loss, NodeLift(lift))
     torch.testing.assert_close(objective(batch, noise, 0.5)["reconstruction"], expected)
 
 

@@ -7,7 +7,11 @@ import torch
 from torch.nn import functional as F
 
 from simulgen_pipeline.training.config import Loss
-from simulgen_pipeline.training.losses import reconstruction_loss, squared_relative_error
+from simulgen_pipeline.training.losses import (
+    NodeLift,
+    reconstruction_loss,
+    squared_relative_error,
+)
 
 BATCH, TIMES, CHANNELS, NODES = 4, 6, 5, 40
 LOSSES: tuple[Loss, ...] = get_args(Loss)
@@ -110,27 +114,55 @@ def test_other_losses_are_taken_over_nodes(
 ) -> None:
     lift = scale * modes
     torch.testing.assert_close(
-        reconstruction_loss(error, norms, loss, relative=False, lift=lift),
+        reconstruction_loss(error, norms, loss, relative=False, lift=NodeLift(lift)),
         reconstruction_loss(error @ lift, norms, loss, relative=False),
     )
 
 
+@pytest.fixture
+def lifted(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """The errors that were lifted."""
+    seen: list[torch.Tensor] = []
+    forward = NodeLift.forward
+
+    def watched(self: NodeLift, error: torch.Tensor) -> torch.Tensor:
+        seen.append(error)
+        return forward(self, error)
+
+    monkeypatch.setattr(NodeLift, "forward", watched)
+    return seen
+
+
 @pytest.mark.parametrize("loss", ["smooth_l1", "huber"])
 def test_times_that_are_not_lifted_count_as_if_they_were(
-    error: torch.Tensor, norms: torch.Tensor, modes: torch.Tensor, loss: Loss
+    norms: torch.Tensor, modes: torch.Tensor, loss: Loss, lifted: list[torch.Tensor]
 ) -> None:
-    """Errors grow over time from below the limit at every node to beyond it at many."""
-    growing = error * torch.logspace(-3, 1, TIMES).view(1, -1, 1)
-    found, expected = (growing.clone().requires_grad_() for _ in range(2))
-    of_lifted = reconstruction_loss(found, norms, loss, relative=False, lift=modes)
-    nodes = expected @ modes
-    reference = F.huber_loss(nodes, torch.zeros_like(nodes), reduction="none").mean(dim=(1, 2))
-    of_lifted.sum().backward()
-    reference.sum().backward()
-    assert (nodes.abs().amax(dim=2) > 1).any(dim=0).tolist() != [True] * TIMES
-    assert (nodes.abs() > 1).any()
-    torch.testing.assert_close(of_lifted, reference)
+    """Errors of which one node has most: below the limit there, just above it, and far beyond."""
+    farthest = modes.norm(dim=0).argmax()
+    pattern = modes[:, farthest] / modes[:, farthest].square().sum()  # 1 at that node, at most
+    sizes = torch.tensor([0.0, 0.1, 0.99, 1.01, 3.0, 30.0])
+    error = (sizes[:, None] * pattern).expand(BATCH, TIMES, CHANNELS)
+    found, expected = (error.clone().requires_grad_() for _ in range(2))
+    of_lifted = reconstruction_loss(found, norms, loss, False, NodeLift(modes))
+    of_nodes = reconstruction_loss(expected @ modes, norms, loss, False)
+    assert [len(rows) for rows in lifted] == [3 * BATCH]
+    (of_lifted * norms).sum().backward()
+    (of_nodes * norms).sum().backward()
+    torch.testing.assert_close(of_lifted, of_nodes)
     torch.testing.assert_close(found.grad, expected.grad)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("size", [0.1, 3.0], ids=["none lifted", "some lifted"])
+def test_losses_of_nodes_are_float32_under_autocast(
+    error: torch.Tensor, norms: torch.Tensor, modes: torch.Tensor, loss: Loss, size: float
+) -> None:
+    lift = NodeLift(modes)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = reconstruction_loss(size * error, norms, loss, False, lift)
+    assert found.dtype == torch.float32
+    exact = reconstruction_loss(size * error, norms, loss, False, lift)
+    torch.testing.assert_close(found, exact, rtol=2e-2, atol=1e-4)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -142,7 +174,7 @@ def test_relative_losses_do_not_depend_on_the_unit_of_channels(
     lift = scale * modes
     nodes = error @ lift
     expected = reconstruction_loss(nodes, scale * norms, loss, relative=True)
-    found = reconstruction_loss(error, norms, loss, relative=True, lift=lift)
+    found = reconstruction_loss(error, norms, loss, relative=True, lift=NodeLift(lift))
     torch.testing.assert_close(found, expected)
 
 
@@ -173,6 +205,7 @@ def test_losses_of_half_precision_errors_are_computed_in_float32(
 def test_designs_do_not_influence_one_another(
     error: torch.Tensor, norms: torch.Tensor, modes: torch.Tensor, loss: Loss
 ) -> None:
-    together = reconstruction_loss(error, norms, loss, True, modes)
-    alone = reconstruction_loss(error[2:3], norms[2:3], loss, True, modes)
+    lift = NodeLift(modes)
+    together = reconstruction_loss(error, norms, loss, True, lift)
+    alone = reconstruction_loss(error[2:3], norms[2:3], loss, True, lift)
     torch.testing.assert_close(alone, together[2:3])
