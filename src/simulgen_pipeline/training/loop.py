@@ -21,7 +21,7 @@ from .execution import compile_networks, keep_less
 from .objectives import Batch, Objective, Terms
 from .optimizers import optimizers_for
 from .progress import Progress
-from .schedule import learning_rate
+from .schedule import has_restarted, learning_rate
 from .world import World
 
 # The validation designs are evaluated about this many times in a training.
@@ -112,10 +112,8 @@ class Trainer:
         self._resume()
         if self.state.epoch == 0:
             self._validate()  # what it starts from may be hard to better
-        patience = self.config.patience * self.num_epochs
         while self.state.epoch < self.num_epochs:
-            waited = self.state.epoch - self.state.best_epoch
-            if self.split.validation and waited > patience:
+            if self._has_waited_enough():
                 self.progress.stopped_early(self.state.epoch, self.state.best_epoch)
                 break
             row = self._epoch(self.state.epoch)
@@ -139,6 +137,13 @@ class Trainer:
         self.objective.load_state_dict(self.best_weights)
         self._show()
         return self.state.history
+
+    def _has_waited_enough(self) -> bool:
+        waited = self.state.epoch - self.state.best_epoch
+        if not self.split.validation or waited <= self.config.patience * self.num_epochs:
+            return False
+        num_steps = self.num_epochs * self.steps_per_epoch
+        return not has_restarted(self.state.epoch * self.steps_per_epoch, num_steps, self.config)
 
     def _is_astray(self, row: Row) -> bool:
         norms = np.array([earlier["gradient_norm"] for earlier in self.state.history])

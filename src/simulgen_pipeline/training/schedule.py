@@ -16,7 +16,7 @@ def learning_rate(step: int, num_steps: int, config: OptimisationConfig) -> floa
     num_warm_up = round(config.warm_up * num_steps)
     if step < num_warm_up:
         return config.learning_rate * (step + 1) / num_warm_up
-    period = max(1.0, config.first_period * (num_steps - num_warm_up))
+    period = _first_period(num_steps, config)
     position = float(step - num_warm_up)
     while position >= period:
         position -= period
@@ -24,6 +24,16 @@ def learning_rate(step: int, num_steps: int, config: OptimisationConfig) -> floa
     cosine = 0.5 * (1 + math.cos(math.pi * position / period))
     low = min(config.minimum_learning_rate, config.learning_rate)
     return low + (config.learning_rate - low) * cosine
+
+
+def has_restarted(step: int, num_steps: int, config: OptimisationConfig) -> bool:
+    """Whether the first period is over: after a restart errors rise before they fall again."""
+    return step > round(config.warm_up * num_steps) + _first_period(num_steps, config)
+
+
+def _first_period(num_steps: int, config: OptimisationConfig) -> float:
+    num_warm_up = round(config.warm_up * num_steps)
+    return max(1.0, config.first_period * (num_steps - num_warm_up))
 
 
 def kl_weight(progress: float, config: KlAnnealing) -> float:

@@ -106,6 +106,37 @@ def test_a_training_that_goes_astray_goes_on_from_its_best_weights_at_half_the_r
     assert rows[-1]["validation_score"] < rows[epoch - 1]["validation_score"]
 
 
+class Overfitted(Valley):
+    """Its validation designs are at 1, which is passed on the way to 3."""
+
+    def __init__(self) -> None:
+        super().__init__((2.0, 2.0))
+
+    def validate(self, batch: Tensor) -> dict[str, Tensor]:
+        return {"score": (self.place - 1.0).abs().expand(len(batch))}
+
+
+def test_early_stopping_ends_training_and_keeps_the_best_weights(tmp_path: Path) -> None:
+    hasty = OPTIMISATION.model_copy(update={"learning_rate": 0.3, "patience": 0.25})
+    trainer = trainer_of(tmp_path, Overfitted(), optimisation=hasty)
+    rows = trainer.run()
+    scores = [row["validation_score"] for row in rows]
+    best = int(np.argmin(scores))
+    assert len(rows) == best + 1 + 4 < NUM_EPOCHS  # more than a quarter of 12 epochs
+    assert scores[best] < 0.5 * scores[-1]
+    assert abs(float(trainer.objective.place.detach()) - 1.0) == pytest.approx(scores[best])
+
+
+def test_early_stopping_does_not_end_a_training_after_a_restart(tmp_path: Path) -> None:
+    values = {"learning_rate": 0.3, "patience": 0.25, "first_period": 0.25}
+    restarted = OPTIMISATION.model_copy(update=values)
+    trainer = trainer_of(tmp_path, Overfitted(), optimisation=restarted)
+    rows = trainer.run()
+    best = int(np.argmin([row["validation_score"] for row in rows]))
+    assert len(rows) == NUM_EPOCHS > best + 1 + 4
+    assert abs(float(trainer.objective.place.detach()) - 1.0) < 0.3
+
+
 def test_without_validation_designs_it_trains_to_the_end_and_keeps_the_last_weights(
     tmp_path: Path,
 ) -> None:

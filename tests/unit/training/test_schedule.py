@@ -8,7 +8,7 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 
 from simulgen_pipeline.training.config import KlAnnealing, OptimisationConfig
-from simulgen_pipeline.training.schedule import kl_weight, learning_rate
+from simulgen_pipeline.training.schedule import has_restarted, kl_weight, learning_rate
 
 
 def config(**values: float) -> OptimisationConfig:
@@ -55,6 +55,17 @@ def test_restarts_are_those_of_pytorch_with_doubling_periods(num_steps: int, fir
         scheduler.step()
     found = rates(num_steps, config(first_period=first / num_steps, minimum_learning_rate=low))
     assert found == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(("first_period", "warm_up"), [(0.25, 0.0), (0.2, 0.1), (1.0, 0.05)])
+def test_the_first_period_is_over_where_the_rate_rises_again(
+    first_period: float, warm_up: float
+) -> None:
+    c = config(first_period=first_period, warm_up=warm_up)
+    found = rates(100, c)[round(100 * warm_up) :]
+    rises = [step for step, (a, b) in enumerate(pairwise(found), 1) if b > a]
+    first = (rises[0] if rises else len(found)) + round(100 * warm_up)
+    assert [has_restarted(step, 100, c) for step in range(101)] == [s > first for s in range(101)]
 
 
 def test_restarts_begin_after_warm_up() -> None:
