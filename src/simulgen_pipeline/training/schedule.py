@@ -13,10 +13,9 @@ def learning_rate(step: int, num_steps: int, config: OptimisationConfig) -> floa
     The first period is `first_period` of the steps after warm-up; each further one is twice as
     long.
     """
-    num_warm_up = round(config.warm_up * num_steps)
+    num_warm_up, period = _warm_up_and_first_period(num_steps, config)
     if step < num_warm_up:
         return config.learning_rate * (step + 1) / num_warm_up
-    period = _first_period(num_steps, config)
     position = float(step - num_warm_up)
     while position >= period:
         position -= period
@@ -28,12 +27,13 @@ def learning_rate(step: int, num_steps: int, config: OptimisationConfig) -> floa
 
 def has_restarted(step: int, num_steps: int, config: OptimisationConfig) -> bool:
     """Whether the first period is over: after a restart errors rise before they fall again."""
-    return step > round(config.warm_up * num_steps) + _first_period(num_steps, config)
+    return step > sum(_warm_up_and_first_period(num_steps, config))
 
 
-def _first_period(num_steps: int, config: OptimisationConfig) -> float:
+def _warm_up_and_first_period(num_steps: int, config: OptimisationConfig) -> tuple[int, float]:
+    """How long they are, in steps."""
     num_warm_up = round(config.warm_up * num_steps)
-    return max(1.0, config.first_period * (num_steps - num_warm_up))
+    return num_warm_up, max(1.0, config.first_period * (num_steps - num_warm_up))
 
 
 def kl_weight(progress: float, config: KlAnnealing) -> float:
