@@ -162,8 +162,12 @@ _ALL = (
         shape=(200, 50, 4096),
         designs="images",
         targets=(
+            # Set out for before the competition was measured: half of what it has, at best 0.05.
+            # It has 0.014, so that the second is the weaker one; both are told.
             Target("vae", share_of_best=0.5),
+            Target("vae", mean=0.05),
             Target("reconstruction", share_of_best=0.75),
+            Target("reconstruction", mean=0.075),
         ),
         parameters=(("data.image_size", "64"),),
         for_kernels="nearly linear in the picture, which is low-dimensional",

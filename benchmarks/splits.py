@@ -98,7 +98,8 @@ def _runs_so_far(path: Path, same: dict[str, Any]) -> list[dict[str, Any]]:
 def page(folder: Path) -> str:
     """A table of the results in a folder, a row per data set."""
     head = ["data set", "splits", "90% intervals cover", "where the field is active"]
-    head += ["rank correlation", "prediction", "champion", "champion / best", "seeds", "revision"]
+    head += ["rank correlation", "prediction", "reconstruction", "samples / test designs"]
+    head += ["champion", "champion / best", "seeds", "revision"]
     rows = []
     for name in DATA_SETS:
         path = folder / f"{name}.splits.json"
@@ -108,16 +109,28 @@ def page(folder: Path) -> str:
         runs, revision = result["runs"], str(result.get("code_revision"))[:7]
         metrics = [run["metrics"] for run in runs if "metrics" in run]
         cells = [_over_splits([m["uncertainty"]["test"].get(f) for m in metrics]) for f in FIGURES]
-        errors = [m["prediction"]["test"]["relative_l2_mean"] for m in metrics]
+        cells += [
+            _over_splits([m[kind]["test"]["relative_l2_mean"] for m in metrics])
+            for kind in ("prediction", "reconstruction")
+        ]
+        cells.append(_over_splits([_samples_distance(m) for m in metrics]))
         champions = ", ".join(sorted({m["champion"] for m in metrics})) or "-"
-        cells += [_over_splits(errors), champions, _over_splits([_regret(m) for m in metrics])]
+        cells += [champions, _over_splits([_regret(m) for m in metrics])]
         seeds = ", ".join(str(run["split_seed"]) for run in runs)
         rows.append([name, f"{len(metrics)} of {len(runs)}", *cells, seeds, revision])
     text = (
-        "Test designs of random splits: mean (least to most) over splits. *Champion / best*: the "
-        "champion's mean error by that of the best model of its run, baselines included."
+        "Test designs of random splits: mean (least to most) over splits. *Samples / test "
+        "designs*: mean distance of samples of the VAE's prior to the nearest training design, by "
+        "that of test designs. *Champion / best*: the champion's mean error by that of the best "
+        "model of its run, baselines included."
     )
     return f"{text}\n\n{markdown(head, rows)}\n"
+
+
+def _samples_distance(metrics: dict[str, Any]) -> float:
+    """How far samples of the prior are from the training designs, by how far test designs are."""
+    distances = metrics["generation"]["distance_to_training"]
+    return float(distances["samples"] / distances["test"])
 
 
 def _regret(metrics: dict[str, Any]) -> float:

@@ -19,6 +19,8 @@ def run_with(coverage: float, active: float | None, error: float) -> dict[str, A
         "metrics": {
             "uncertainty": {"test": uncertainty},
             "prediction": {"test": {"relative_l2_mean": error}},
+            "reconstruction": {"test": {"relative_l2_mean": error / 4}},
+            "generation": {"distance_to_training": {"samples": 2 * error, "test": 0.4}},
             "baselines": {"pod_rbf": {"test": {"relative_l2_mean": 0.08}}},
             "champion": "vae",
         }
@@ -39,6 +41,8 @@ def test_the_table_averages_over_the_splits_that_succeeded(tmp_path: Path) -> No
         "0.9 (0.9 to 0.9)",
         "0.5 (0.5 to 0.5)",
         "0.15 (0.1 to 0.2)",
+        "0.0375 (0.025 to 0.05)",
+        "0.75 (0.5 to 1)",
         "vae",
         "1.88 (1.25 to 2.5)",
         "0, 1, 2",
