@@ -88,15 +88,22 @@ def demo(_: argparse.Namespace) -> list[Training]:
 
 
 def processes(options: argparse.Namespace) -> list[Training]:
-    """The original's training on two threads, of one process and of two."""
+    """The original's training, and the demo's with the defaults, on two threads, of one process and
+    of two."""
+    kinds: tuple[tuple[str, Values, str], ...] = (
+        ("M4096", original(options.epochs), "auto"),
+        ("M4096", original(options.epochs), "float32"),
+        (DEMO, {}, "float32"),
+    )
     return [
         Training(
-            f"{num} of {threads}",
-            "M4096",
-            original(options.epochs),
-            {"num_processes": num},
+            f"{num} of {threads}, {data}, {precision}",
+            data,
+            vae,
+            {"num_processes": num, "precision": precision},
             environment={"OMP_NUM_THREADS": str(threads)},
         )
+        for data, vae, precision in kinds
         for num, threads in ((1, 1), (1, 2), (2, 1))
     ]
 

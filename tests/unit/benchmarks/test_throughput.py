@@ -143,11 +143,16 @@ def test_the_share_of_the_peak_is_in_the_precision_that_was_used() -> None:
 
 def test_processes_are_compared_with_one_of_as_many_threads() -> None:
     found = [
-        trained("1 of 2", stages=[STAGE | {"samples_per_second": 100.0}]),
-        trained("2 of 1", stages=[STAGE | {"samples_per_second": 88.0}]),
+        trained("1 of 2, M4096, auto", stages=[STAGE | {"samples_per_second": 100.0}]),
+        trained("2 of 1, M4096, auto", stages=[STAGE | {"samples_per_second": 88.0}]),
+        trained("2 of 1, demo, float32", stages=[STAGE | {"samples_per_second": 50.0}]),
     ]
     rows = rows_of(throughput_page.process_table({"processes": {"trainings": found}}))
-    assert rows == [["1 of 2", "100.0", "1.00"], ["2 of 1", "88.0", "0.88"]]
+    assert rows == [
+        ["M4096, auto", "1 of 2", "100.0", "1.00"],
+        ["M4096, auto", "2 of 1", "88.0", "0.88"],
+        ["demo, float32", "2 of 1", "50.0", "-"],
+    ]
 
 
 def test_levers_are_factors_of_the_training_as_it_is() -> None:
@@ -174,7 +179,14 @@ def test_the_time_to_an_error_is_when_it_was_first_reached() -> None:
     assert throughput_page.time_to(errors, 0.10) == 30.0
     assert throughput_page.time_to(errors, 0.06) is None
     (row,) = rows_of(throughput_page.error_table({"demo": {"trainings": [trained("float32")]}}))
-    assert row[3:] == ["4.0", "100", "30", "30", "-", "0.0700"]
+    assert row[3:] == ["4.0", "100", "20", "30", "30", "30", "-", "0.0700"]
+
+
+def test_of_several_seeds_the_first_tells_the_time_to_an_error() -> None:
+    names = ("nodes, float32", "POD, auto")
+    found = [trained(name, errors=[[10.0 + seed, 0.4]]) for seed in range(2) for name in names]
+    rows = rows_of(throughput_page.error_table({"accuracy": {"trainings": found}}))
+    assert [(row[1], row[5]) for row in rows] == [(name, "10") for name in names]
 
 
 def test_errors_of_seeds_have_their_mean() -> None:
