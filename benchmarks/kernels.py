@@ -20,7 +20,8 @@ Array = NDArray[np.float64]
 NUM_FOLDS, FOLD_SEED = 5, 0
 # Inputs have about unit range.
 SMOOTHINGS = (0.0, 1e-4, 1e-2)
-WIDTHS, MULTIQUADRIC_SMOOTHINGS = (0.1, 0.3, 1.0, 3.0, 10.0), (0.0, 1e-8, 1e-4)
+WIDTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+MULTIQUADRIC_SMOOTHINGS = (0.0, 1e-8, 1e-4)
 # One process per mode is slow: the leading modes get one, until what is left of the energy (the sum
 # of squares) is this share, at most this many. The tuned radial basis functions predict the rest.
 ENERGY_LEFT, MOST_PROCESSES = 1e-6, 64

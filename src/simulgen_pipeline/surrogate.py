@@ -165,15 +165,22 @@ class Surrogate:
         return name
 
     def predict_inputs(self, designs: DesignInputs, model: str = VAE) -> Prediction:
-        """Predict n designs that the VAE's design scaler has scaled already."""
+        """Predict n designs that the VAE's design scaler has scaled already.
+
+        Raises:
+            DataError: the model is unknown, or has no finite value for a design.
+        """
         model = self.resolve(model)
         if model == VAE:
-            return self._predict_vae(designs)
-        fields, std = self.baselines.predict(designs.features, model)
-        return Prediction(
-            np.asarray(fields, dtype=np.float32),
-            np.asarray(self.factors[model] * std, dtype=np.float32),
-        )
+            prediction = self._predict_vae(designs)
+        else:
+            fields, std = self.baselines.predict(designs.features, model)
+            prediction = Prediction(
+                np.asarray(fields, dtype=np.float32),
+                np.asarray(self.factors[model] * std, dtype=np.float32),
+            )
+        _check_finite(prediction)
+        return prediction
 
     def _predict_vae(self, designs: DesignInputs) -> Prediction:
         unit = self.vae.lift.unit
@@ -254,6 +261,21 @@ class Surrogate:
             config["champion"],
             SpreadShape(**config["shape"]),
             config["champion_errors"],
+        )
+
+
+def _check_finite(prediction: Prediction) -> None:
+    """See that every design has a prediction.
+
+    Raises:
+        DataError: a value is not finite.
+    """
+    is_finite = np.all([np.isfinite(part).all(axis=(1, 2)) for part in prediction], axis=0)
+    if not is_finite.all():
+        raise DataError(
+            f"The predictions of {(~is_finite).sum()} of {len(is_finite)} designs are not finite, "
+            f"the first is row {np.argmin(is_finite)}. Expected designs within or near the "
+            f"training range: correct them."
         )
 
 

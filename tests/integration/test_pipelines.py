@@ -260,6 +260,26 @@ def test_predict_warns_of_a_design_outside_the_training_range(
     assert "outside the training range in column 'scan_speed_mm_s'" in output
 
 
+@pytest.mark.parametrize("model", ["vae", "pod_rbf"])
+def test_predict_refuses_designs_that_have_no_finite_prediction(
+    project: Project, tmp_path: Path, model: str
+) -> None:
+    elsewhere = Project(tmp_path)
+    models = "data/06_models/surrogate"
+    shutil.copytree(project.folder / models, tmp_path / models)
+    designs = pd.read_csv(project.folder / "data/01_raw/new_designs.csv")
+    designs.loc[1, "scan_speed_mm_s"] = 1e300
+    designs.to_csv(tmp_path / "absurd.csv", index=False)
+    output = elsewhere.kedro(
+        "run",
+        "--pipelines=predict",
+        f"--params=new_designs=absurd.csv,prediction.model={model}",
+        fails=True,
+    )
+    assert f"of 1 of {len(designs)} designs are not finite, the first is row 1" in output
+    assert not elsewhere.newest("data/07_model_output/predictions.h5").exists()
+
+
 def test_predictions_can_be_fed_back_as_simulations(project: Project, tmp_path: Path) -> None:
     project.kedro("run", "--pipelines=predict")
     path = project.newest("data/07_model_output/predictions.h5")

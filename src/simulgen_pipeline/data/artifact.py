@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 from .errors import DataError
 from .whole_files import flush
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 Config = dict[str, Any]
 State = dict[str, NDArray[Any]]

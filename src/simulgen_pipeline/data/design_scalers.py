@@ -8,6 +8,7 @@ import pandas as pd
 
 from .artifact import Config, State
 from .config import DataConfig
+from .errors import DataError
 from .pictures import PICTURE_COLUMN, PictureScaler, has_pictures, largest_side
 from .scaling import DesignScaler
 
@@ -15,15 +16,26 @@ logger = logging.getLogger(__name__)
 
 AnyDesignScaler = DesignScaler | PictureScaler
 
+# Training designs that differ: with fewer there is nothing to learn from.
+FEWEST_DISTINCT = 3
+
 
 def fit_scaler_of_designs(designs: pd.DataFrame, config: DataConfig) -> AnyDesignScaler:
     """Fit the scaling of the training designs.
 
     Raises:
-        DataError: parameters cannot be scaled as asked for, or a picture is missing or broken.
+        DataError: parameters cannot be scaled as asked for, nearly all designs are the same, or a
+            picture is missing or broken.
     """
     if not has_pictures(designs):
         _warn_if_set(config, "image_size", "a table of parameters")
+        num_distinct = len(designs.drop_duplicates())
+        if num_distinct < FEWEST_DISTINCT:
+            raise DataError(
+                f"The {len(designs)} training designs have {num_distinct} different rows of "
+                f"{', '.join(map(str, designs))}. Expected at least {FEWEST_DISTINCT}: parameters "
+                f"that tell the designs apart, and enough designs."
+            )
         return DesignScaler(config.design_scaling).fit(designs)
     _warn_if_set(config, "design_scaling", "pictures")
     scaler = PictureScaler(config.image_size).fit(designs)

@@ -35,9 +35,10 @@ UNLIKE = 2.0
 SMALLEST_RESIDUAL = 1e-3  # of rounded levels
 # Pictures of more pixels are refused: a file of a few bytes can claim any number.
 MOST_PIXELS = 100_000_000
-MOST_LEVEL = 65535  # of 16 bits
+# Levels are those of 16 bits; a level of 8 bits is so many of them.
+MOST_LEVEL, LEVEL_OF_8_BITS = 65535, 257
 # What Pillow raises when a file is no picture, or damaged.
-BROKEN = OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError
+BROKEN = OSError, SyntaxError, ValueError, UnidentifiedImageError
 
 Pictures = pd.DataFrame | NDArray[Any] | Sequence[Any]
 
@@ -48,13 +49,14 @@ def has_pictures(designs: pd.DataFrame) -> bool:
     return column is not None and not pd.api.types.is_numeric_dtype(column)
 
 
-def read_picture(path: Path, image_size: int) -> NDArray[np.uint8]:
+def read_picture(path: Path, image_size: int) -> NDArray[np.uint16]:
     """Read a picture of any size and mode as RGB levels (S, S, 3), resized to a square.
 
-    Transparent parts are white; levels of 16 bits are reduced to 8, alike in every picture.
+    Levels are those of 16 bits, of white 65535. Transparent parts are white.
 
     Raises:
-        DataError: the file is missing, broken, or no picture, or its levels have more bits.
+        DataError: the file is missing, broken, or no picture, its levels have more bits, or it has
+            too many pixels.
     """
     try:
         opened = Image.open(path)
@@ -63,28 +65,35 @@ def read_picture(path: Path, image_size: int) -> NDArray[np.uint8]:
             f"There is no picture {path}. Expected a PNG or JPG file; it was there when the folder "
             f"was read: put it back, or run again from the start."
         ) from error
+    except Image.DecompressionBombError as error:
+        raise _too_large(str(path), f"too many pixels ({error})", image_size) from error
     except BROKEN as error:
         raise _unreadable(str(path), error) from error
     with opened as image:
         return _levels(image, str(path), image_size)
 
 
-def _levels(image: Image.Image, name: str, image_size: int) -> NDArray[np.uint8]:
+def _levels(image: Image.Image, name: str, image_size: int) -> NDArray[np.uint16]:
     """RGB levels (S, S, 3) of an opened picture, the right way up."""
     if image.width * image.height > MOST_PIXELS:
-        raise DataError(
-            f"{name} has {image.width} x {image.height} pixels; expected at most {MOST_PIXELS:,}. "
-            f"Save it smaller: it is resized to {image_size} x {image_size} in any case."
-        )
+        raise _too_large(name, f"{image.width} x {image.height} pixels", image_size)
     try:
         image.load()
         upright = ImageOps.exif_transpose(image)
     except BROKEN as error:
         raise _unreadable(name, error) from error
     try:
-        return _resized(_as_rgb(upright), image_size)
+        bands = [_resized(band, image_size) for band in _bands(upright)]
     except (OSError, ValueError) as error:  # also a DataError
         raise DataError(f"{name}: {error}") from error
+    return np.stack(bands * (3 // len(bands)), axis=-1)
+
+
+def _too_large(name: str, how: str, image_size: int) -> DataError:
+    return DataError(
+        f"{name} has {how}; expected at most {MOST_PIXELS:,}. Save it smaller: it is resized to "
+        f"{image_size} x {image_size} in any case."
+    )
 
 
 def _unreadable(name: str, error: Exception) -> DataError:
@@ -102,10 +111,11 @@ def largest_side(paths: Iterable[str | Path]) -> int:
     return max(sides)
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """RGB levels of 8 bits; grey levels of 16 bits keep their upper half, as Pillow's colours do.
+def _bands(image: Image.Image) -> list[Image.Image]:
+    """One band of grey levels or three of colours, of mode F with levels of 16 bits.
 
-    The mode decides, not what a picture shows: a dark picture stays dark beside a bright one.
+    The mode decides what a level means, not what a picture shows: a dark picture stays dark beside
+    a bright one.
 
     Raises:
         DataError: levels have more than 16 bits, or no known range.
@@ -118,18 +128,34 @@ def _as_rgb(image: Image.Image) -> Image.Image:
                 f"Levels of mode {image.mode!r}, {levels.min()} to {levels.max()}, are not those "
                 f"of a PNG or JPG file: expected whole numbers of 8 or 16 bits. Convert them."
             )
-        image = Image.fromarray((levels >> 8).astype(np.uint8))
+        if not (levels % 256).any():  # levels of 8 bits that were only moved up
+            levels = levels // 256 * LEVEL_OF_8_BITS
+        return [Image.fromarray(levels.astype(np.float32))]
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    levels = np.asarray(image.convert("RGB"), dtype=np.float32) * LEVEL_OF_8_BITS
+    return [Image.fromarray(band) for band in np.moveaxis(levels, -1, 0)]
 
 
-def _resized(image: Image.Image, image_size: int) -> NDArray[np.uint8]:
+def _resized(band: Image.Image, image_size: int) -> NDArray[np.uint16]:
     size = (image_size, image_size)
-    if image.size != size:
-        image = image.resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(image, dtype=np.uint8)
+    if band.size != size:
+        band = band.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(np.round(np.asarray(band)), dtype=np.uint16)
+
+
+def _range_seen(levels: NDArray[np.uint16]) -> tuple[float, float]:
+    """The levels that networks see as black and as white, given those of the training pictures.
+
+    Usually they are black and white. Where pictures have less than half of all levels, such as
+    masks of 0 and 1, theirs fill half of what is seen, and as much room is left for others.
+    """
+    low, high = float(levels.min()), float(levels.max())
+    contrast = high - low
+    if not 0 < contrast < MOST_LEVEL / 2:
+        return 0.0, float(MOST_LEVEL)
+    return low - contrast / 2, high + contrast / 2
 
 
 def _image_of(levels: NDArray[Any]) -> Image.Image:
@@ -159,6 +185,7 @@ class PictureScaler:
 
     Attributes:
         image_size: side S that pictures are resized to [pixel].
+        range_: levels of 16 bits that are seen as 0 and as 255.
         num_channels_: 1 if every training picture is grey, else 3.
         mean_: (s * s * C,) mean of the reduced training pictures, levels from 0 to 1.
         components_: (K, s * s * C), orthonormal; PCA of the reduced training pictures.
@@ -175,14 +202,15 @@ class PictureScaler:
         Raises:
             DataError: a picture is missing or broken, or all pictures are the same.
         """
-        levels, _ = self._read(designs)
-        is_grey = bool((levels == levels[..., :1]).all())
-        self.num_channels_ = 1 if is_grey else 3
+        read, _ = self._read(designs)
+        self.range_ = _range_seen(read)
+        levels = self._seen(read)
+        self.num_channels_ = 1 if (read == read[..., :1]).all() else 3
         flat = self._flat(levels)
         if (flat == flat[0]).all():
             raise DataError(
-                f"All {len(flat)} training pictures are the same. Expected pictures that tell the "
-                f"designs apart."
+                f"All {len(flat)} training pictures are the same (transparent parts are white). "
+                f"Expected pictures that tell the designs apart."
             )
         num_components = min(MOST_COMPONENTS, len(flat) - 1, flat.shape[1])
         pca = PCA(num_components, svd_solver="randomized", random_state=0).fit(flat)
@@ -203,10 +231,11 @@ class PictureScaler:
         Raises:
             DataError: a picture is missing or broken, or an array's shape is not that of pictures.
         """
-        levels, names = self._read(designs)
+        read, names = self._read(designs)
+        levels = self._seen(read)
         flat = self._flat(levels)
         if warn:
-            self._warn_unlike(levels, flat, names)
+            self._warn_unlike(read, flat, names)
         features = self._coefficients(flat).astype(np.float64) / self.scale_
         pictures = np.moveaxis(levels[..., : self.num_channels_], -1, 1)
         return DesignInputs(features, np.ascontiguousarray(pictures))
@@ -228,9 +257,9 @@ class PictureScaler:
         return max(residuals, default=float(self._residuals(flat).max()))
 
     def _warn_unlike(
-        self, levels: NDArray[np.uint8], flat: NDArray[np.float32], names: Sequence[str]
+        self, read: NDArray[np.uint16], flat: NDArray[np.float32], names: Sequence[str]
     ) -> None:
-        coloured = (levels != levels[..., :1]).any(axis=(1, 2, 3))
+        coloured = (read != read[..., :1]).any(axis=(1, 2, 3))
         if self.num_channels_ == 1 and coloured.any():
             logger.warning(
                 "%d of %d pictures have colours where the training pictures had none; only their "
@@ -240,11 +269,13 @@ class PictureScaler:
                 names[int(np.argmax(coloured))],
             )
         unlike = self._residuals(flat) > UNLIKE * self.residual_ + SMALLEST_RESIDUAL
+        black, white = self.range_
+        unlike |= ((read < black) | (read > white)).any(axis=(1, 2, 3))
         if unlike.any():
             logger.warning(
-                "%d of %d pictures are unlike the training pictures: what their principal "
-                "components leave out is more than %g times the most found there. Predictions of "
-                "them are extrapolations. The first is %s.",
+                "%d of %d pictures are unlike the training pictures: their levels are far beyond, "
+                "or what the principal components leave out is more than %g times the most found "
+                "there. Predictions of them are extrapolations. The first is %s.",
                 unlike.sum(),
                 len(unlike),
                 UNLIKE,
@@ -259,8 +290,17 @@ class PictureScaler:
         whole = np.square(flat - self.mean_).sum(axis=1, dtype=np.float64)
         return np.asarray(np.sqrt(np.maximum(whole - inside, 0.0)))
 
+    def _seen(self, levels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+        """What is seen, from 0 to 255, of levels (n, S, S, 3)."""
+        black, white = self.range_
+        low, scale = np.float32(black), np.float32(255 / (white - black))
+        # One after the other: in float32 all take four times the memory that is left of them.
+        return np.stack(
+            [np.round((one - low) * scale).clip(0, 255).astype(np.uint8) for one in levels]
+        )
+
     def _flat(self, levels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Reduced pictures (n, s * s * C), levels from 0 to 1, of RGB levels (n, S, S, 3)."""
+        """Reduced pictures (n, s * s * C), levels from 0 to 1, of seen ones (n, S, S, 3)."""
         size = min(COMPONENT_SIZE, self.image_size)
         reduced = [
             np.asarray(Image.fromarray(one).resize((size, size), Image.Resampling.BOX))
@@ -269,7 +309,7 @@ class PictureScaler:
         flat = np.stack(reduced)[..., : self.num_channels_].reshape(len(levels), -1)
         return np.asarray(flat, dtype=np.float32) / np.float32(255)
 
-    def _read(self, designs: Pictures) -> tuple[NDArray[np.uint8], list[str]]:
+    def _read(self, designs: Pictures) -> tuple[NDArray[np.uint16], list[str]]:
         """RGB levels (n, S, S, 3) of a table with a column `picture`, or files, images, arrays, and
         what to call the pictures."""
         if isinstance(designs, pd.DataFrame):
@@ -290,7 +330,7 @@ class PictureScaler:
         levels = [self._read_one(*one) for one in zip(designs, names, strict=True)]
         return np.stack(levels), names
 
-    def _read_one(self, picture: Any, name: str) -> NDArray[np.uint8]:
+    def _read_one(self, picture: Any, name: str) -> NDArray[np.uint16]:
         if isinstance(picture, str | Path):
             return read_picture(Path(picture), self.image_size)
         if isinstance(picture, np.ndarray):
@@ -305,6 +345,7 @@ class PictureScaler:
     def config(self) -> Config:
         return {
             "image_size": self.image_size,
+            "range": list(self.range_),
             "num_channels": self.num_channels_,
             "scale": self.scale_,
             "residual": self.residual_,
@@ -316,7 +357,7 @@ class PictureScaler:
     @classmethod
     def from_state(cls, config: Config, state: State) -> Self:
         scaler = cls(config["image_size"])
-        scaler.num_channels_ = config["num_channels"]
+        scaler.range_, scaler.num_channels_ = tuple(config["range"]), config["num_channels"]
         scaler.scale_, scaler.residual_ = config["scale"], config["residual"]
         scaler.mean_, scaler.components_ = state["mean"], state["components"]
         return scaler

@@ -10,10 +10,17 @@ from PIL import Image
 
 from simulgen_pipeline.data.config import DataConfig
 from simulgen_pipeline.data.design_scalers import fit_scaler_of_designs
+from simulgen_pipeline.data.errors import DataError
 from simulgen_pipeline.data.pictures import PictureScaler
 from simulgen_pipeline.data.scaling import DesignScaler
 
 PARAMETERS = pd.DataFrame({"speed": [1.0, 2.0, 4.0]})
+
+
+def test_designs_that_are_nearly_all_the_same_are_refused() -> None:
+    same = pd.DataFrame({"speed": [1.0, 1.0, 2.0, 1.0], "width": 0.5})
+    with pytest.raises(DataError, match="4 training designs have 2 different rows of speed, width"):
+        fit_scaler_of_designs(same, DataConfig())
 
 
 @pytest.fixture

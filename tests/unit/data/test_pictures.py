@@ -12,6 +12,7 @@ from simulgen_pipeline.data.picture_folder import list_pictures
 from simulgen_pipeline.data.pictures import PictureScaler, read_picture
 
 SIZE = 32
+WHITE = 65535
 
 
 def blob(x: float, y: float, size: int = SIZE) -> np.ndarray:
@@ -65,8 +66,8 @@ class TestReading:
         image.save(path)
         levels = read_picture(path, SIZE)
         assert levels.shape == (SIZE, SIZE, 3)
-        assert levels.dtype == np.uint8
-        np.testing.assert_array_equal(levels[..., 0], pixels)
+        assert levels.dtype == np.uint16
+        np.testing.assert_array_equal(levels[..., 0], pixels * np.uint16(257))
 
     @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
     def test_dark_picture_of_16_bits_is_as_dark_as_of_8(self, mode: str) -> None:
@@ -109,7 +110,7 @@ class TestReading:
     def test_transparent_parts_are_white(self, tmp_path: Path) -> None:
         image = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
         image.save(tmp_path / "a.png")
-        assert (read_picture(tmp_path / "a.png", 8) == 255).all()
+        assert (read_picture(tmp_path / "a.png", 8) == WHITE).all()
 
     def test_orientation_of_a_photograph_is_followed(self, tmp_path: Path) -> None:
         pixels = np.zeros((8, 8), dtype=np.uint8)
@@ -119,7 +120,7 @@ class TestReading:
         exif[0x0112] = 3  # upside down
         image.save(tmp_path / "a.png", exif=exif)
         levels = read_picture(tmp_path / "a.png", 8)
-        assert (levels[4:] == 255).all()
+        assert (levels[4:] == WHITE).all()
         assert (levels[:4] == 0).all()
 
     def test_other_sizes_are_resized_to_the_square(self, tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ class TestReading:
         image.save(tmp_path / "a.png")
         levels = read_picture(tmp_path / "a.png", 16)
         assert levels.shape == (16, 16, 3)
-        assert (levels[:, :7] == 255).all()
+        assert (levels[:, :7] == WHITE).all()
         assert (levels[:, 9:] == 0).all()
 
     @pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n0000"])
@@ -157,6 +158,22 @@ class TestReading:
         Image.new("L", (20, 20)).save(tmp_path / "big.png")
         with pytest.raises(DataError, match=r"^\S*big\.png has 20 x 20 pixels"):
             read_picture(tmp_path / "big.png", SIZE)
+
+    def test_picture_that_pillow_refuses_for_its_size_is_too_large_not_broken(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+        Image.new("L", (20, 20)).save(tmp_path / "big.png")
+        with pytest.raises(DataError, match=r"^\S*big\.png has too many pixels .* Save it smaller"):
+            read_picture(tmp_path / "big.png", SIZE)
+
+    def test_levels_of_16_bits_are_kept_when_pictures_are_resized(self, tmp_path: Path) -> None:
+        pixels = np.full((SIZE, SIZE), 1000, dtype=np.uint16)
+        pixels[:, ::2] = 1001
+        Image.fromarray(pixels).save(tmp_path / "deep.png")
+        assert set(read_picture(tmp_path / "deep.png", SIZE).ravel()) == {1000, 1001}
+        half = read_picture(tmp_path / "deep.png", SIZE // 2)
+        assert set(half.ravel()) <= {1000, 1001}
 
 
 class TestScaler:
@@ -251,6 +268,42 @@ class TestScaler:
         scaler.inputs([tmp_path / "red.png"])
         assert "only their red levels are seen" in caplog.messages[0]
         assert f"The first is {tmp_path / 'red.png'}." in caplog.messages[0]
+
+    @pytest.mark.parametrize("levels", [(0, 1), (0, 255), (100, 110)])
+    def test_masks_are_seen_alike_whatever_their_levels(
+        self, blobs: np.ndarray, caplog: pytest.LogCaptureFixture, levels: tuple[int, int]
+    ) -> None:
+        inside = blobs > 100
+        low, high = np.array(levels, np.uint8)
+        expected = PictureScaler(SIZE).fit(255 * inside.astype(np.uint8))
+        inputs = (
+            PictureScaler(SIZE).fit(np.where(inside, high, low)).inputs(np.where(inside, high, low))
+        )
+        assert inputs.pictures is not None
+        assert np.ptp(inputs.pictures.astype(int)) >= 127
+        np.testing.assert_array_equal(inputs.pictures[:, 0] > 127, inside)
+        features = expected.inputs(255 * inside.astype(np.uint8)).features
+        np.testing.assert_allclose(np.abs(inputs.features), np.abs(features), atol=1e-3)
+        assert not caplog.messages
+
+    def test_dark_levels_of_16_bits_tell_pictures_apart(
+        self, blobs: np.ndarray, tmp_path: Path
+    ) -> None:
+        paths = [tmp_path / f"{i}.png" for i in range(len(blobs))]
+        for path, picture in zip(paths, blobs, strict=True):
+            Image.fromarray(picture.astype(np.uint16)).save(path)  # at most 255 of 65535
+        seen = PictureScaler(SIZE).fit(paths).inputs(paths).pictures
+        assert seen is not None
+        np.testing.assert_allclose(seen[:, 0], 64 + blobs / 2, atol=1)
+
+    def test_levels_far_beyond_those_of_training_are_warned_of(
+        self, blobs: np.ndarray, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        scaler = PictureScaler(SIZE).fit(blobs // 4)
+        scaler.inputs(blobs // 3)
+        assert not caplog.messages
+        scaler.inputs(blobs[:3])
+        assert "3 of 3 pictures are unlike the training pictures" in caplog.messages[0]
 
     def test_same_pictures_are_an_error(self, blobs: np.ndarray) -> None:
         with pytest.raises(DataError, match="All 5 training pictures are the same"):
