@@ -1,11 +1,11 @@
 """Measures the calibration over random splits: `python -m benchmarks.splits --data D --out O`.
 
 A spread that is calibrated on one split's validation designs holds on its test designs by luck, in
-part. So `full_vae` is trained on several random splits, with parts of the sizes that the data set's
-own split has; what its intervals cover is averaged. The values that `data_sets` names
-were chosen on the validation designs of the data set's own split, which random splits share out
-among all parts. Writes NAME.splits.json for each data set, and of all that are in the output folder
-`calibration.md`.
+part. So `full_vae` (or `end_to_end`, after it) is trained on several random splits, with parts of
+the sizes that the data set's own split has; what its intervals cover is averaged. The values that
+`data_sets` names were chosen on the validation designs of the data set's own split, which random
+splits share out among all parts. Writes NAME.splits.json for each data set (of `end_to_end`
+NAME.end_to_end.splits.json), and of all that are in the output folder `calibration.md`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import json
 import logging
 import sys
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,7 +28,8 @@ from .run import code_revision, machine, tell, versions, write
 
 logger = logging.getLogger(__name__)
 
-MODE = "full_vae"
+# Each with the pipelines that are run for it; the last one is measured.
+MODES = {"full_vae": ("full_vae",), "end_to_end": ("full_vae", "end_to_end")}
 FIGURES = ("coverage_90", "coverage_90_active", "error_rank_correlation")
 
 
@@ -39,6 +41,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--set", nargs="+", choices=DATA_SETS, default=list(DATA_SETS), dest="names", metavar="NAME"
     )
+    parser.add_argument("--mode", choices=MODES, default="full_vae")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(5)), help="of the split")
     parser.add_argument("--env", help="Kedro environment, such as smoke, to try the harness")
     options = parser.parse_args(arguments)
@@ -52,7 +55,7 @@ def main(arguments: list[str]) -> None:
 
 
 def measure_splits(data_set: DataSet, options: argparse.Namespace) -> None:
-    """A run of `full_vae` on each random split; what is there is written after each.
+    """A training on each random split; what is there is written after each.
 
     Those that the folder has already, of the same revision, packages, machine and values, are not
     run again.
@@ -65,7 +68,7 @@ def measure_splits(data_set: DataSet, options: argparse.Namespace) -> None:
         "environment": options.env or "default",
         "parameters": dict(data_set.parameters),
     }
-    path = options.out / f"{data_set.name}.splits.json"
+    path = options.out / _file_name(data_set.name, options.mode)
     result: dict[str, Any] = {**same, "runs": _runs_so_far(path, same)}
     known = [run["split_seed"] for run in result["runs"]]
     parts = Study(options.data / data_set.name).parts
@@ -77,11 +80,19 @@ def measure_splits(data_set: DataSet, options: argparse.Namespace) -> None:
         with TemporaryDirectory(prefix="benchmark.", ignore_cleanup_errors=True) as temporary:
             project = Project(Path(temporary), options.out / "logs")
             drawn = {"data.split.seed": str(seed), **split}
-            run = project.run(data_set, options.data, MODE, 0, options.env, drawn)
+            for pipeline in MODES[options.mode]:
+                run = project.run(data_set, options.data, pipeline, 0, options.env, drawn)
+                if "metrics" not in run:
+                    break
         result["runs"].append({**run, "split_seed": seed})
         tell(data_set, f"split {seed}", run)
         write(path, json.dumps(result, indent=1) + "\n")
         write(options.out / "calibration.md", page(options.out))
+
+
+def _file_name(data_set: str, mode: str) -> str:
+    """Of the results of a data set."""
+    return f"{data_set}.splits.json" if mode == "full_vae" else f"{data_set}.{mode}.splits.json"
 
 
 def _runs_so_far(path: Path, same: dict[str, Any]) -> list[dict[str, Any]]:
@@ -96,13 +107,13 @@ def _runs_so_far(path: Path, same: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def page(folder: Path) -> str:
-    """A table of the results in a folder, a row per data set."""
-    head = ["data set", "splits", "90% intervals cover", "where the field is active"]
+    """A table of the results in a folder, a row per data set and mode."""
+    head = ["data set", "mode", "splits", "90% intervals cover", "where the field is active"]
     head += ["rank correlation", "prediction", "reconstruction", "samples / test designs"]
     head += ["champion", "champion / best", "seeds", "revision"]
     rows = []
-    for name in DATA_SETS:
-        path = folder / f"{name}.splits.json"
+    for name, mode in product(DATA_SETS, MODES):
+        path = folder / _file_name(name, mode)
         if not path.is_file():
             continue
         result = json.loads(path.read_text(encoding="utf-8"))
@@ -117,12 +128,12 @@ def page(folder: Path) -> str:
         champions = ", ".join(sorted({m["champion"] for m in metrics})) or "-"
         cells += [champions, _over_splits([_regret(m) for m in metrics])]
         seeds = ", ".join(str(run["split_seed"]) for run in runs)
-        rows.append([name, f"{len(metrics)} of {len(runs)}", *cells, seeds, revision])
+        rows.append([name, f"`{mode}`", f"{len(metrics)} of {len(runs)}", *cells, seeds, revision])
     text = (
         "Test designs of random splits: mean (least to most) over splits. *Samples / test "
         "designs*: mean distance of samples of the VAE's prior to the nearest training design, by "
         "that of test designs. *Champion / best*: the champion's mean error by that of the best "
-        "model of its run, baselines included."
+        "of the project's own models in its run."
     )
     return f"{text}\n\n{markdown(head, rows)}\n"
 

@@ -36,6 +36,7 @@ def test_the_table_averages_over_the_splits_that_succeeded(tmp_path: Path) -> No
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells == [
         "burgers",
+        "`full_vae`",
         "2 of 3",
         "0.9 (0.88 to 0.92)",
         "0.9 (0.9 to 0.9)",
@@ -64,7 +65,7 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
 
         def run(self, *arguments: Any) -> dict[str, Any]:
             asked.append(arguments[2:])
-            failed = arguments[5]["data.split.seed"] == "7"
+            failed = arguments[5]["data.split.seed"] == "7" and arguments[2] == "full_vae"
             return {"error": "broken"} if failed else run_with(0.9, 0.9, 0.1)
 
     parts = {"train": np.arange(6), "validation": np.arange(6, 8), "test": np.arange(8, 10)}
@@ -72,10 +73,10 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
     monkeypatch.setattr(splits, "missing_files", lambda *_: [])
     monkeypatch.setattr(splits, "Study", lambda folder: type("Parts", (), {"parts": parts}))
 
-    def measured(*seeds: str, revision: str = "0123456789") -> list[Any]:
+    def measured(*seeds: str, revision: str = "0123456789", mode: str = "full_vae") -> list[Any]:
         asked.clear()
         monkeypatch.setattr(splits, "code_revision", lambda: revision)
-        out = [f"--data={tmp_path}", f"--out={tmp_path}"]
+        out = [f"--data={tmp_path}", f"--out={tmp_path}", f"--mode={mode}"]
         splits.main([*out, "--set", "burgers", "--seeds", *seeds])
         return list(asked)
 
@@ -95,6 +96,21 @@ def test_every_seed_is_a_split_of_the_sizes_of_the_data_sets_own(
     ]
     assert seeds_written(tmp_path) == [4, 9]
     assert "burgers" in (tmp_path / "calibration.md").read_text(encoding="utf-8")
+
+
+def test_end_to_end_is_measured_after_the_vae_that_it_starts_from(
+    measure: Callable[..., list[Any]], tmp_path: Path
+) -> None:
+    assert [run[0] for run in measure("4", "7", mode="end_to_end")] == [
+        "full_vae",
+        "end_to_end",
+        "full_vae",  # which failed
+    ]
+    written = json.loads((tmp_path / "burgers.end_to_end.splits.json").read_text(encoding="utf-8"))
+    assert ["metrics" in run for run in written["runs"]] == [True, False]
+    assert not (tmp_path / "burgers.splits.json").exists()
+    page = (tmp_path / "calibration.md").read_text(encoding="utf-8")
+    assert "| burgers | `end_to_end` | 1 of 2 |" in page
 
 
 def test_what_is_measured_goes_on_with_the_splits_that_are_missing_or_failed(
