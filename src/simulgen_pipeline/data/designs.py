@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import DataError
-from .picture_folder import files_left_out, list_pictures, shortened
+from .picture_folder import PICTURE_SUFFIXES, files_left_out, list_pictures, shortened
 from .pictures import PICTURE_COLUMN, has_pictures
 
 logger = logging.getLogger(__name__)
@@ -35,8 +35,8 @@ def read_designs(path: Path) -> pd.DataFrame:
     header the columns are named p1, p2, ... A folder's pictures have their file names as index.
 
     Raises:
-        DataError: the file is missing, empty, or holds anything but finite numbers; the folder has
-            no pictures.
+        DataError: the file is missing, empty, a picture, or holds anything but finite numbers; the
+            folder has no pictures.
     """
     if path.is_dir():
         return list_pictures(path)
@@ -45,6 +45,11 @@ def read_designs(path: Path) -> pd.DataFrame:
             f"There are no designs at {path}. Expected a CSV file with one row per simulation, or "
             f"a folder with one picture per simulation; name yours with --params=designs=PATH (for "
             f"predict: new_designs=PATH)."
+        )
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        raise DataError(
+            f"{path} is one picture. Expected the folder that it is in, with one picture per "
+            f"design, or a CSV file; Surrogate.predict takes a list of pictures, too."
         )
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

@@ -250,6 +250,12 @@ def test_ids_are_present_and_unique(write_designs: Write, text: str, line: int, 
     assert found in message
 
 
+def test_one_picture_is_told_as_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.PNG").write_bytes(b"")
+    with pytest.raises(DataError, match=r"a\.PNG is one picture\. Expected the folder"):
+        read_designs(tmp_path / "a.PNG")
+
+
 def test_a_file_in_another_encoding_is_refused(write_designs: Write) -> None:
     path = write_designs("Länge\n1\n", encoding="latin-1")
     message = refusal(path)
