@@ -116,6 +116,10 @@ def test_signals_then_a_hang_then_a_full_disk_then_a_damaged_checkpoint(
         disturbed(hung, before=2, timeout=4)
     assert f"Training has not gone on for 4 seconds. {TIMEOUT_REMEDY}" in str(error.value)
 
+    orphaned = "os.kill(os.getppid(), signal.SIGKILL); os.kill(os.getpid(), signal.SIGSTOP)"
+    with nothing_left(prepared.work), pytest.raises(TrainingError):
+        disturbed(orphaned, before=2)  # torchrun is gone while its worker hangs
+
     interrupted = "for p in (launcher, os.getppid()): os.kill(p, signal.SIGINT)\ntime.sleep(60)"
     with nothing_left(prepared.work), pytest.raises(KeyboardInterrupt):
         disturbed(interrupted, before=3)

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file
 
 from simulgen_pipeline.training.errors import TrainingError
 
@@ -207,7 +206,21 @@ def test_finished_work_is_taken_up_and_cleared_only_afterwards(
         again, _ = train(prepared, prepared.work)
     assert "trained to the end" in caplog.text
     assert equal_weights(first, again)
-    (folder,) = prepared.work.iterdir()
-    assert load_file(folder / "weights.safetensors")
     clear_finished(prepared.work)
     assert list(prepared.work.iterdir()) == []
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_finished_work_that_was_damaged_is_made_again_from_its_last_checkpoint(
+    prepared: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, _ = train(prepared, prepared.work)
+    (folder,) = prepared.work.iterdir()
+    content = bytearray((folder / "trained.pt").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "trained.pt").write_bytes(content)
+    with caplog.at_level("INFO"):
+        again, _ = train(prepared, prepared.work)
+    assert f"{folder / 'trained.pt'} is damaged" in caplog.text
+    assert "resumed from the checkpoint after epoch 6" in caplog.text
+    assert equal_weights(first, again)

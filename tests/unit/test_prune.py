@@ -11,7 +11,7 @@ from filelock import FileLock
 from simulgen_pipeline.data.errors import DataError
 from simulgen_pipeline.prune import TRASH, carry_out, plan_prune, show_plan
 from simulgen_pipeline.training.errors import TrainingError
-from simulgen_pipeline.training.launch import WEIGHTS_FILE
+from simulgen_pipeline.training.job import TRAINED_FILE
 from simulgen_pipeline.training.work_folders import LOCK_FILE, lock_all
 from simulgen_pipeline.versions import find_stored
 
@@ -214,7 +214,7 @@ def test_nothing_goes_while_a_run_is_between_two_trainings(project: Any) -> None
 def test_interrupted_trainings_go_only_when_asked(project: Any) -> None:
     project.run(1, "vae")
     folder = project.training("vae-0123")
-    (folder / WEIGHTS_FILE).write_bytes(b" " * 1000)
+    (folder / TRAINED_FILE).write_bytes(b" " * 1000)
     mine = project.folder / "data/_work/mine"
     mine.mkdir()
     plan = project.plan(keep=1)

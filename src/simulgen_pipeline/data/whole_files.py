@@ -44,7 +44,17 @@ def flush(path: Path) -> None:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error is about a disk, or the part of it that a user may fill."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return any(words in str(error).lower() for words in _DISK_WORDS)
+    """Whether an error, or one that led to it, is about a disk, or what of it a user may fill."""
+    return any(
+        (isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT))
+        or any(words in str(one).lower() for words in _DISK_WORDS)
+        for one in with_causes(error)
+    )
+
+
+def with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it was raised from or beside, and so on: torch puts one of its own over that
+    of a file that it writes to."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

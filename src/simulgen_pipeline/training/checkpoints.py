@@ -27,6 +27,8 @@ NUM_KEPT = 2
 DIGEST_SIZE = hashlib.sha256().digest_size
 # Bytes that are read at once.
 BLOCK_SIZE = 2**20
+# What reading a sealed file that is not whole raises.
+DAMAGED = ValueError, pickle.UnpicklingError, FileNotFoundError
 
 
 class Checkpoints:
@@ -49,12 +51,7 @@ class Checkpoints:
             OSError: the disk is full or not writable; earlier checkpoints are intact.
         """
         written = self.folder / f"{self.stage}-{epoch:08d}.pt"
-        with whole_file(written) as path:
-            with path.open("wb") as file:
-                torch.save(content, file)
-            digest = _digest(path, path.stat().st_size)
-            with path.open("ab") as file:
-                file.write(digest)
+        write_sealed(written, content)
         paths = self._paths()
         place = paths.index(written)
         for other in paths[:place] + paths[place + NUM_KEPT :]:
@@ -70,10 +67,8 @@ class Checkpoints:
         paths = self._paths()
         for path in paths:
             try:
-                _check(path)
-                content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-                return content
-            except (ValueError, pickle.UnpicklingError, FileNotFoundError) as error:
+                return read_sealed(path, device)
+            except DAMAGED as error:
                 then = "its stage starts anew" if path == paths[-1] else "the one before is used"
                 logger.warning("%s is damaged (%s); %s", path, error, then)
             except Exception as error:
@@ -86,6 +81,32 @@ class Checkpoints:
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob(f"{self.stage}-*.pt"), reverse=True)
+
+
+def write_sealed(path: Path, content: dict[str, Any]) -> None:
+    """Write tensors and plain values, and after them the digest of all that was written.
+
+    Raises:
+        OSError: the disk is full or not writable; what was there before stays.
+    """
+    with whole_file(path) as temporary:
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+        digest = _digest(temporary, temporary.stat().st_size)
+        with temporary.open("ab") as file:
+            file.write(digest)
+
+
+def read_sealed(path: Path, device: torch.device) -> dict[str, Any]:
+    """What `write_sealed` wrote.
+
+    Raises:
+        DAMAGED: a byte is missing or another one.
+        OSError, torch.OutOfMemoryError: it cannot be read now.
+    """
+    _check(path)
+    content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    return content
 
 
 class CheckpointsDifferError(RuntimeError):

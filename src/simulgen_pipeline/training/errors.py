@@ -7,14 +7,14 @@ import traceback
 
 import torch
 
-from simulgen_pipeline.data.whole_files import is_disk_full
+from simulgen_pipeline.data.whole_files import is_disk_full, with_causes
 
 # What to do when memory does not suffice.
 MEMORY_REMEDY = (
     "The same command goes on from the last checkpoint, with less memory if "
     "training.gradient_checkpointing=true or data.memory=lazy is added. A smaller batch_size (of "
-    "vae.training, conditioner.training or end_to_end.training) takes less too, and starts that "
-    "training anew."
+    "vae.training, conditioner.training, end_to_end.training or refit.training) takes less too, "
+    "and starts that training anew."
 )
 # What to do when a disk is full.
 DISK_REMEDY = (
@@ -51,11 +51,16 @@ def explain_divergence(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error is about memory: of the GPU, of torch on the CPU, of NumPy or the system."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    message = str(error).lower()
-    return isinstance(error, RuntimeError | OSError) and any(w in message for w in _MEMORY_WORDS)
+    """Whether an error, or one that led to it, is about memory: of the GPU, of torch on the CPU, of
+    NumPy or the system."""
+    return any(
+        isinstance(one, MemoryError | torch.OutOfMemoryError)
+        or (
+            isinstance(one, RuntimeError | OSError)
+            and any(words in str(one).lower() for words in _MEMORY_WORDS)
+        )
+        for one in with_causes(error)
+    )
 
 
 def is_timeout(error: BaseException) -> bool:

@@ -15,6 +15,8 @@ HEARTBEAT_FILE = "heartbeat"
 BEAT_INTERVAL = 1.0
 # Seconds that count between two looks at most: this process may have been suspended as well.
 LONGEST_LOOK = 10.0
+# Seconds that a training gets to start and to read its data, beside what it gets for a batch.
+START_ALLOWANCE = 600.0
 
 
 class Heartbeat:
@@ -36,10 +38,12 @@ class Listener:
     """The launcher's side."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._beat, self._silence, self._last = path, 0, 0.0, time.monotonic()
+        self._path, self._beat, self._last = path, 0, time.monotonic()
+        self._silence = -START_ALLOWANCE
 
     def silence(self) -> float:
-        """Seconds since the file changed, as seen by this process; 0 before it is first touched.
+        """Seconds since the file changed, as seen by this process; before it is first touched those
+        since the start, without what is allowed for it.
 
         To be asked every second or so: of a longer time a part counts.
         """
@@ -47,7 +51,7 @@ class Listener:
         self._silence += min(now - self._last, LONGEST_LOOK)
         self._last = now
         beat = self._latest()
-        if beat != self._beat or beat == 0:
+        if beat != self._beat:
             self._beat, self._silence = beat, 0.0
         return self._silence
 

@@ -34,8 +34,8 @@ RECIPE = 16
 
 JOB_FILE = "job.json"
 ARRAYS_FILE = "arrays.safetensors"
-WEIGHTS_FILE = "weights.safetensors"
-HISTORY_FILE = "history.json"
+# What was trained: weights of the objective by name, and a row of the history per epoch.
+TRAINED_FILE = "trained.pt"
 
 Arrays = dict[str, Tensor]
 
@@ -105,8 +105,11 @@ def part_of_arrays(arrays: Arrays, part: str) -> Arrays:
     return {n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)}
 
 
-def job_key(job: Job, arrays: Arrays, fields: SimulationFields, num_processes: int) -> str:
-    """A hash of what determines the result: values, arrays, data and the number of processes.
+def job_key(
+    job: Job, arrays: Arrays, fields: SimulationFields, num_processes: int, num_threads: str | None
+) -> str:
+    """A hash of what determines the result: values, arrays, data, and how many processes and
+    threads share the work (on GPUs threads have no part in it: None).
 
     Where files lie, how often checkpoints are written, how data is read, what the backward pass
     keeps, where machines meet and how long processes wait for each other do not count.
@@ -120,7 +123,8 @@ def job_key(job: Job, arrays: Arrays, fields: SimulationFields, num_processes: i
         "timeout",
     ):
         del values["engine"][name]
-    text = json.dumps([RECIPE, values, fields.fingerprint, num_processes], sort_keys=True)
+    shared = [num_processes, num_threads]
+    text = json.dumps([RECIPE, values, fields.fingerprint, *shared], sort_keys=True)
     digest = hashlib.sha256(text.encode())
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].dtype} {tuple(arrays[name].shape)}".encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -18,14 +17,16 @@ from types import FrameType
 
 import pandas as pd
 import psutil
+import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from simulgen_pipeline.data.fields import open_fields
 from simulgen_pipeline.data.whole_files import UNFINISHED
 
+from .checkpoints import DAMAGED, read_sealed
 from .device import (
+    choose_device,
     choose_num_processes,
     memory_environment,
     network_environment,
@@ -34,7 +35,7 @@ from .device import (
 from .errors import TIMEOUT_REMEDY, TrainingError, explain
 from .failures import explain_failure
 from .heartbeat import HEARTBEAT_FILE, Listener
-from .job import HISTORY_FILE, WEIGHTS_FILE, Arrays, Job, job_key, write_job
+from .job import TRAINED_FILE, Arrays, Job, job_key, write_job
 from .machines import Meeting, lead
 from .work_folders import is_finished, locked, work_folders
 from .worker import ERROR_FILE, LEADER, LOG_MARK, MEMBER
@@ -75,12 +76,13 @@ def train(job: Job, arrays: Arrays, work_folder: Path) -> Trained:
     engine = job.engine
     leader = lead(engine.rendezvous) if engine.rendezvous is not None else None
     num_processes = choose_num_processes(job.engine.num_processes)
-    key = job_key(job, arrays, open_fields(job.fields), num_processes)
+    key = job_key(job, arrays, open_fields(job.fields), num_processes, _num_threads(num_processes))
     folder = work_folder / f"{job.name}-{key}"
     if not folder.exists():
         _tell_of_unfinished(work_folder, job.name)
     with locked(folder, job.name):
-        if not (folder / WEIGHTS_FILE).exists():
+        trained = _finished(folder, job.name)
+        if trained is None:
             for pattern in (ERROR_FILE.format(rank="*"), f"*{UNFINISHED}", HEARTBEAT_FILE):
                 for old in folder.glob(pattern):
                     old.unlink()
@@ -90,9 +92,30 @@ def train(job: Job, arrays: Arrays, work_folder: Path) -> Trained:
             else:
                 with leader.call(folder, engine.num_nodes, engine.num_processes) as meeting:
                     run_torchrun(folder, num_processes, meeting, engine.timeout)
-        else:
-            logger.info("%s: taken from %s, where it was trained to the end", job.name, folder)
-        return _result(folder)
+            trained = _result(folder)
+        return trained
+
+
+def _num_threads(num_processes: int) -> str | None:
+    """Of a process, where they decide in which order numbers are added."""
+    if choose_device(0).type == "cuda":
+        return None
+    return (thread_environment(num_processes) | os.environ)["OMP_NUM_THREADS"]
+
+
+def _finished(folder: Path, name: str) -> Trained | None:
+    """What was trained to the end here before, if it is whole."""
+    path = folder / TRAINED_FILE
+    if not path.exists():
+        return None
+    try:
+        trained = _result(folder)
+    except DAMAGED as error:
+        logger.warning("%s is damaged (%s); its last checkpoint is used", path, error)
+        path.unlink()
+        return None
+    logger.info("%s: taken from %s, where it was trained to the end", name, folder)
+    return trained
 
 
 def _tell_of_unfinished(work_folder: Path, name: str) -> None:
@@ -116,8 +139,8 @@ def _write(folder: Path, job: Job, arrays: Arrays) -> None:
 
 
 def _result(folder: Path) -> Trained:
-    history = json.loads((folder / HISTORY_FILE).read_text(encoding="utf-8"))
-    return Trained(load_file(folder / WEIGHTS_FILE), pd.DataFrame(history))
+    content = read_sealed(folder / TRAINED_FILE, torch.device("cpu"))
+    return Trained(content["weights"], pd.DataFrame(content["history"]))
 
 
 def torchrun_command(folder: Path, num_processes: int, meeting: Meeting | None) -> list[str]:
@@ -136,7 +159,7 @@ def torchrun_command(folder: Path, num_processes: int, meeting: Meeting | None) 
     return [
         sys.executable,
         "-m",
-        "torch.distributed.run",
+        "simulgen_pipeline.training.torchrun",
         *where,
         f"--nproc-per-node={num_processes}",
         "-m",

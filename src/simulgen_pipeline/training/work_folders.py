@@ -11,11 +11,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from .errors import TrainingError
-from .job import WEIGHTS_FILE
+from .job import TRAINED_FILE
 
 logger = logging.getLogger(__name__)
 
 LOCK_FILE = ".lock"
+# Seconds to wait for a lock: who only looks whether one is held has it for a moment.
+LOCK_PATIENCE = 1.0
 # What trains many models in one folder puts this file there when all of them are done.
 FINISHED_FILE = "finished"
 
@@ -77,7 +79,7 @@ def _acquired(path: Path, refusal: str) -> FileLock:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=LOCK_PATIENCE)
     except Timeout as error:
         raise TrainingError(refusal) from error
     return lock
@@ -95,7 +97,7 @@ def _is_held(lock: Path) -> bool:
 
 def is_finished(folder: Path) -> bool:
     """Whether all that a folder is for has been trained."""
-    return any((folder / name).exists() for name in (WEIGHTS_FILE, FINISHED_FILE))
+    return any((folder / name).exists() for name in (TRAINED_FILE, FINISHED_FILE))
 
 
 def remove_training(folder: Path) -> None:
@@ -105,7 +107,7 @@ def remove_training(folder: Path) -> None:
         TrainingError: a run is in it.
     """
     with locked(folder, folder.name):
-        for name in (WEIGHTS_FILE, FINISHED_FILE):
+        for name in (TRAINED_FILE, FINISHED_FILE):
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -2,13 +2,13 @@
 
 FOLDER is the job's work folder. PID is the launcher's process on this machine: a worker ends when
 that or torchrun is gone, because torchrun puts its workers into sessions of their own, where no
-signal to the launcher reaches them. ROLE is `leader` on the machine whose first process logs and
-writes for all, and `member` on machines that joined it.
+signal to the launcher reaches them. (Linux sees to it, too, also where a worker hangs.) ROLE is
+`leader` on the machine whose first process logs and writes for all, and `member` on machines that
+joined it.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -18,17 +18,17 @@ from pathlib import Path
 from typing import NoReturn
 
 import psutil
-from safetensors.torch import save_file
 
 from simulgen_pipeline.data.fields import open_fields
 from simulgen_pipeline.data.whole_files import whole_file
 
-from .checkpoints import Checkpoints
+from .checkpoints import Checkpoints, write_sealed
 from .data import TrainingData
 from .errors import TIMEOUT_REMEDY, explain, is_timeout
 from .heartbeat import HEARTBEAT_FILE, Heartbeat
-from .job import HISTORY_FILE, WEIGHTS_FILE, Arrays, Job, VaeJob, part_of_arrays, read_job
+from .job import TRAINED_FILE, Arrays, Job, VaeJob, part_of_arrays, read_job
 from .loop import Trainer
+from .parent import end_with_parent
 from .picture import View
 from .progress import Progress
 from .stages import build_stages, stored_latents
@@ -86,15 +86,12 @@ def run_job(folder: Path, job: Job, arrays: Arrays, world: World) -> None:
         ]
     progress.close()
     if world.is_main:
-        with whole_file(folder / HISTORY_FILE) as path:
-            path.write_text(json.dumps(history), encoding="utf-8")
         weights = {
             f"{name}.{key}": value.cpu().contiguous()
             for name, module in modules.items()
             for key, value in module.state_dict().items()
         }
-        with whole_file(folder / WEIGHTS_FILE) as path:
-            save_file(weights, path)
+        write_sealed(folder / TRAINED_FILE, {"weights": weights, "history": history})
 
 
 def _watch(*ancestors: int) -> None:
@@ -149,6 +146,7 @@ def leave() -> NoReturn:
 
 def main() -> None:
     """Entry point under torchrun."""
+    end_with_parent()
     folder, launcher, leads = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == LEADER
     torchrun = os.getppid()
     if not _descends(torchrun, launcher):

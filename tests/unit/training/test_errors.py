@@ -1,8 +1,10 @@
 """What a failed process says."""
 
 import errno
+import io
 import os
 import socket
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,6 +77,34 @@ def test_a_full_disk_is_recognised_and_its_remedy_told(error: Exception) -> None
     assert is_disk_full(error)
     assert DISK_REMEDY in explain(error)
     assert not is_disk_full(OSError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
+def test_a_disk_that_is_full_in_the_midst_of_a_checkpoint_is_recognised() -> None:
+    """torch then has an error of its own, raised beside that of the file."""
+
+    class Small(io.BytesIO):
+        def write(self, data: Any, /) -> int:
+            if self.tell() > 1_000_000:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(data)
+
+    with pytest.raises(RuntimeError) as error:
+        torch.save({str(number): torch.zeros(100_000) for number in range(10)}, Small())
+    assert not isinstance(error.value, OSError)
+    assert DISK_REMEDY in explain(error.value)
+    assert MEMORY_REMEDY not in explain(error.value)
+
+
+def test_want_of_memory_behind_another_error_is_recognised() -> None:
+    def fail() -> None:
+        try:
+            raise MemoryError
+        except MemoryError as error:
+            raise KeyError("lost") from error
+
+    with pytest.raises(KeyError) as error:
+        fail()
+    assert MEMORY_REMEDY in explain(error.value)
 
 
 @pytest.mark.parametrize(

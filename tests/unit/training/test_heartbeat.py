@@ -21,8 +21,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_silence_counts_from_the_last_touch(tmp_path: Path, clock: list[float]) -> None:
     path = tmp_path / "heartbeat"
     listener, beating = Listener(path), Heartbeat(path)
-    clock[0] += 1000
-    assert listener.silence() == 0  # nothing is heard of it yet: it may be reading its data
     beating.beat()
     assert listener.silence() == 0
     for seconds in (8, 16, 24):
@@ -32,6 +30,19 @@ def test_silence_counts_from_the_last_touch(tmp_path: Path, clock: list[float]) 
     assert listener.silence() == 0
     clock[0] += 5
     assert listener.silence() == 5
+
+
+def test_before_the_first_touch_it_may_start_and_read_its_data(
+    tmp_path: Path, clock: list[float]
+) -> None:
+    path = tmp_path / "heartbeat"
+    listener = Listener(path)
+    for _ in range(62):
+        clock[0] += heartbeat.LONGEST_LOOK
+        silence = listener.silence()
+    assert silence == 620 - heartbeat.START_ALLOWANCE
+    Heartbeat(path).beat()
+    assert listener.silence() == 0
 
 
 def test_time_in_which_nobody_looked_hardly_counts(tmp_path: Path, clock: list[float]) -> None:

@@ -146,8 +146,8 @@ def test_the_key_changes_with_what_determines_a_vae(
     vae_job: VaeJob, arrays: Arrays, store: Callable[..., Any], path: str, value: Any
 ) -> None:
     fields = store()
-    before = job_key(vae_job, arrays, fields, 1)
-    assert job_key(changed(vae_job, path, value), arrays, fields, 1) != before
+    before = job_key(vae_job, arrays, fields, 1, "1")
+    assert job_key(changed(vae_job, path, value), arrays, fields, 1, "1") != before
 
 
 @pytest.mark.parametrize(("path", "value"), CONDITIONER_CHANGES)
@@ -159,8 +159,8 @@ def test_the_key_changes_with_what_determines_a_conditioner(
     value: Any,
 ) -> None:
     fields = store()
-    before = job_key(conditioner_job, arrays, fields, 1)
-    assert job_key(changed(conditioner_job, path, value), arrays, fields, 1) != before
+    before = job_key(conditioner_job, arrays, fields, 1, "1")
+    assert job_key(changed(conditioner_job, path, value), arrays, fields, 1, "1") != before
 
 
 def one_value(arrays: Arrays) -> Arrays:
@@ -193,19 +193,23 @@ def test_the_key_changes_with_the_arrays(
     change: Callable[[Arrays], Arrays],
 ) -> None:
     fields = store()
-    assert job_key(vae_job, change(arrays), fields, 1) != job_key(vae_job, arrays, fields, 1)
+    assert job_key(vae_job, change(arrays), fields, 1, "1") != job_key(
+        vae_job, arrays, fields, 1, "1"
+    )
 
 
-def test_the_key_changes_with_the_data_and_the_processes(
+def test_the_key_changes_with_the_data_and_with_who_shares_the_work(
     vae_job: VaeJob, arrays: Arrays, store: Callable[..., Any]
 ) -> None:
     fields = store()
     keys = {
-        job_key(vae_job, arrays, fields, 1),
-        job_key(vae_job, arrays, fields, 2),
-        job_key(vae_job, arrays, store("other.h5", "abcd"), 1),
+        job_key(vae_job, arrays, fields, 1, "1"),
+        job_key(vae_job, arrays, fields, 2, "1"),
+        job_key(vae_job, arrays, fields, 1, "2"),
+        job_key(vae_job, arrays, fields, 1, None),
+        job_key(vae_job, arrays, store("other.h5", "abcd"), 1, "1"),
     }
-    assert len(keys) == 3
+    assert len(keys) == 5
 
 
 @pytest.mark.parametrize(
@@ -224,25 +228,25 @@ def test_the_key_does_not_change_with_where_and_how_a_job_is_run(
     vae_job: VaeJob, arrays: Arrays, store: Callable[..., Any], path: str, value: Any
 ) -> None:
     fields = store()
-    before = job_key(vae_job, arrays, fields, 1)
-    assert job_key(changed(vae_job, path, value), arrays, fields, 1) == before
+    before = job_key(vae_job, arrays, fields, 1, "1")
+    assert job_key(changed(vae_job, path, value), arrays, fields, 1, "1") == before
 
 
 def test_the_key_does_not_change_with_the_place_of_the_data_or_the_order_of_arrays(
     vae_job: VaeJob, arrays: Arrays, store: Callable[..., Any]
 ) -> None:
-    before = job_key(vae_job, arrays, store(), 1)
-    assert job_key(vae_job, arrays, store("copy.h5"), 1) == before
+    before = job_key(vae_job, arrays, store(), 1, "1")
+    assert job_key(vae_job, arrays, store("copy.h5"), 1, "1") == before
     backwards = dict(reversed(arrays.items()))
-    assert job_key(vae_job, backwards, store(), 1) == before
+    assert job_key(vae_job, backwards, store(), 1, "1") == before
     transposed = {**arrays, "designs": arrays["designs"].T.contiguous().T}
-    assert job_key(vae_job, transposed, store(), 1) == before
+    assert job_key(vae_job, transposed, store(), 1, "1") == before
 
 
 def test_the_key_is_fit_for_the_name_of_a_folder(
     vae_job: VaeJob, arrays: Arrays, store: Callable[..., Any]
 ) -> None:
-    key = job_key(vae_job, arrays, store(), 1)
+    key = job_key(vae_job, arrays, store(), 1, "1")
     assert len(key) == 16
     assert int(key, 16) >= 0
 

@@ -15,7 +15,7 @@ import pytest
 
 from simulgen_pipeline.training import launch
 from simulgen_pipeline.training.errors import DISK_REMEDY, TrainingError
-from simulgen_pipeline.training.job import WEIGHTS_FILE
+from simulgen_pipeline.training.job import TRAINED_FILE
 from simulgen_pipeline.training.launch import _tell_of_unfinished, _write, torchrun_command
 from simulgen_pipeline.training.machines import Meeting
 from simulgen_pipeline.training.work_folders import LOCK_FILE
@@ -71,7 +71,7 @@ def test_an_unfinished_training_that_is_not_gone_on_with_is_told_of(
     for name in ("vae-1", "vae-2", "conditioner-1"):
         (tmp_path / name).mkdir()
         (tmp_path / name / LOCK_FILE).touch()
-    (tmp_path / "vae-2" / WEIGHTS_FILE).touch()  # finished, and not cleared yet
+    (tmp_path / "vae-2" / TRAINED_FILE).touch()  # finished, and not cleared yet
     _tell_of_unfinished(tmp_path, "vae")
     (message,) = caplog.messages
     assert message.startswith(f"vae: starts anew. {tmp_path / 'vae-1'} holds an unfinished one")
