@@ -112,10 +112,12 @@ class Surrogate:
             model: `vae`, a baseline, or `champion`.
 
         Raises:
-            DataError: the designs are not like those of training, a picture is missing or broken,
-                or the model is unknown.
+            DataError: the designs are not like those of training, a picture is missing or broken, a
+                prediction is not finite, or the model is unknown.
         """
-        return self.predict_inputs(self.inputs(designs), model)
+        prediction = self.predict_inputs(self.inputs(designs), model)
+        _check_finite(prediction, first=0)
+        return prediction
 
     def inputs(
         self, designs: pd.DataFrame | NDArray[Any] | Sequence[Any] | str | Path, warn: bool = True
@@ -131,13 +133,19 @@ class Surrogate:
     def predict_blocks(
         self, designs: pd.DataFrame, model: Model = VAE
     ) -> Iterator[tuple[NDArray[np.int64], Prediction]]:
-        """Pairs of row numbers and their predictions, a bounded block at a time."""
+        """Pairs of row numbers and their predictions, a bounded block at a time.
+
+        Raises:
+            DataError: as `predict` does.
+        """
         inputs = self.inputs(designs)
         num_times, num_nodes = self.field_shape
         size = max(1, BLOCK_BYTES // (8 * num_times * num_nodes * (self.num_members + 2)))
         for start in range(0, len(inputs), size):
             rows = np.arange(start, min(start + size, len(inputs)))
-            yield rows, self.predict_inputs(inputs.take(rows), model)
+            prediction = self.predict_inputs(inputs.take(rows), model)
+            _check_finite(prediction, first=start)
+            yield rows, prediction
 
     @property
     def field_shape(self) -> tuple[int, int]:
@@ -165,22 +173,15 @@ class Surrogate:
         return name
 
     def predict_inputs(self, designs: DesignInputs, model: str = VAE) -> Prediction:
-        """Predict n designs that the VAE's design scaler has scaled already.
-
-        Raises:
-            DataError: the model is unknown, or has no finite value for a design.
-        """
+        """Predict n designs that the VAE's design scaler has scaled already."""
         model = self.resolve(model)
         if model == VAE:
-            prediction = self._predict_vae(designs)
-        else:
-            fields, std = self.baselines.predict(designs.features, model)
-            prediction = Prediction(
-                np.asarray(fields, dtype=np.float32),
-                np.asarray(self.factors[model] * std, dtype=np.float32),
-            )
-        _check_finite(prediction)
-        return prediction
+            return self._predict_vae(designs)
+        fields, std = self.baselines.predict(designs.features, model)
+        return Prediction(
+            np.asarray(fields, dtype=np.float32),
+            np.asarray(self.factors[model] * std, dtype=np.float32),
+        )
 
     def _predict_vae(self, designs: DesignInputs) -> Prediction:
         unit = self.vae.lift.unit
@@ -264,8 +265,8 @@ class Surrogate:
         )
 
 
-def _check_finite(prediction: Prediction) -> None:
-    """See that every design has a prediction.
+def _check_finite(prediction: Prediction, first: int) -> None:
+    """See that every design has a prediction; they are the rows from `first` on.
 
     Raises:
         DataError: a value is not finite.
@@ -273,9 +274,8 @@ def _check_finite(prediction: Prediction) -> None:
     is_finite = np.all([np.isfinite(part).all(axis=(1, 2)) for part in prediction], axis=0)
     if not is_finite.all():
         raise DataError(
-            f"The predictions of {(~is_finite).sum()} of {len(is_finite)} designs are not finite, "
-            f"the first is row {np.argmin(is_finite)}. Expected designs within or near the "
-            f"training range: correct them."
+            f"The prediction of the design in row {first + np.argmin(is_finite)} (the first is 0) "
+            f"is not finite. Expected designs within or near the training range: correct it."
         )
 
 

@@ -276,7 +276,7 @@ def test_predict_refuses_designs_that_have_no_finite_prediction(
         f"--params=new_designs=absurd.csv,prediction.model={model}",
         fails=True,
     )
-    assert f"of 1 of {len(designs)} designs are not finite, the first is row 1" in output
+    assert "The prediction of the design in row 1 (the first is 0) is not finite" in output
     assert not elsewhere.newest("data/07_model_output/predictions.h5").exists()
 
 

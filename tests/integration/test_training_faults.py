@@ -18,46 +18,6 @@ from simulgen_pipeline.training.work_folders import is_running
 from .small_training import equal_weights, train, undisturbed, wait_for
 from .test_training_machines import workers_in
 
-# A worker to which something happens before one of the first stage's epochs (0 to 5).
-FAULTY_WORKER = """
-import os, signal, sys, time
-from simulgen_pipeline.training import loop, worker
-
-fault, before = sys.argv.pop(), int(sys.argv.pop())
-epoch_of = loop.Trainer._epoch
-
-def _epoch(self, epoch):
-    folder, launcher, world = self.checkpoints.folder, int(sys.argv[2]), self.world
-    if epoch == before and self.checkpoints.stage == "stage-0":
-        exec(fault)
-    return epoch_of(self, epoch)
-
-loop.Trainer._epoch = _epoch
-worker.main()
-"""
-
-
-@pytest.fixture
-def disturbed(
-    prepared: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., None]:
-    """Trains with a fault, written as Python, before an epoch."""
-    script, plain = tmp_path / "faulty_worker.py", launch.torchrun_command
-    script.write_text(FAULTY_WORKER)
-
-    def run(fault: str, before: int, num_processes: int = 1, **engine: Any) -> None:
-        def faulty(*arguments: Any) -> list[str]:
-            command = plain(*arguments)
-            place = command.index("simulgen_pipeline.training.worker")
-            worker = [str(script), *command[place + 1 :], str(before), fault]
-            return [*command[: place - 1], *worker]  # without -m: a file, not a module
-
-        with monkeypatch.context() as patched:
-            patched.setattr(launch, "torchrun_command", faulty)
-            train(prepared, prepared.work, num_processes=num_processes, **engine)
-
-    return run
-
 
 @contextmanager
 def nothing_left(work: Path) -> Iterator[None]:

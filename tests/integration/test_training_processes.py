@@ -10,12 +10,15 @@ import pickle
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from simulgen_pipeline.training import data
 from simulgen_pipeline.training.errors import TrainingError
 
 from .small_training import (
@@ -51,6 +54,30 @@ def test_several_threads_give_the_same_bits_each_time(
     first, _ = train(prepared, prepared.work / "a", wide)
     second, _ = train(prepared, prepared.work / "b", wide)
     assert equal_weights(first, second)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_batch_in_pieces_gives_what_a_whole_one_gives(
+    prepared: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixing = {"posterior": "field", "augmentation": {"mixup_probability": 0.5}}
+    for config in ({}, mixing):
+        whole = train_on(prepared, 1, config)
+        with monkeypatch.context() as patched:
+            patched.setattr(data, "PIECE_BYTES", 1)  # a design each
+            in_pieces = train_on(
+                SimpleNamespace(**{**vars(prepared), "work": prepared.work / "p"}), 1, config
+            )
+        assert_equal_within_rounding(in_pieces, whole)
+
+
+def test_pieces_of_a_batch_are_reduced_once_over_processes(
+    prepared: Any, disturbed: Callable[..., Any]
+) -> None:
+    expected = train_on(prepared, 2, {})
+    small = "from simulgen_pipeline.training import data; data.PIECE_BYTES = 1"
+    result = disturbed(small, before=0, num_processes=2, precision="float32")
+    assert_equal_within_rounding(result, expected)
 
 
 def test_any_number_of_processes_gives_what_one_gives(prepared: Any) -> None:
@@ -189,6 +216,7 @@ def test_tensorboard_has_every_term(prepared: Any) -> None:
     events = EventAccumulator(str(run))
     events.Reload()
     wanted = {"loss", "reconstruction", "kl_main", "kl_level_1", "kl_weight", "learning_rate"}
+    wanted |= {"gradient_norm", "validation_prediction_error", "validation_reconstruction_error"}
     assert wanted <= set(events.Tags()["scalars"])
     assert [event.step for event in events.Scalars("loss")] == list(range(1, 10))
     pictures = ["reconstruction/vae_decoder", "reconstruction/vae_encoder"]

@@ -7,7 +7,7 @@ K components.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,6 +32,8 @@ VARIANCE_LEFT_OUT = 1e-6
 # A picture is unlike those of training when its part outside their components is this many times
 # the largest found between two halves of these.
 UNLIKE = 2.0
+# Or when its levels differ by less than this share of what those of the plainest one do.
+PLAIN = 0.25
 SMALLEST_RESIDUAL = 1e-3  # of rounded levels
 # Pictures of more pixels are refused: a file of a few bytes can claim any number.
 MOST_PIXELS = 100_000_000
@@ -111,8 +113,9 @@ def largest_side(paths: Iterable[str | Path]) -> int:
     return max(sides)
 
 
-def _bands(image: Image.Image) -> list[Image.Image]:
-    """One band of grey levels or three of colours, of mode F with levels of 16 bits.
+def _bands(image: Image.Image) -> Iterator[Image.Image]:
+    """One band of grey levels or three of colours, of mode F with levels of 16 bits, one after the
+    other: in float32 a large picture takes much memory.
 
     The mode decides what a level means, not what a picture shows: a dark picture stays dark beside
     a bright one.
@@ -128,14 +131,14 @@ def _bands(image: Image.Image) -> list[Image.Image]:
                 f"Levels of mode {image.mode!r}, {levels.min()} to {levels.max()}, are not those "
                 f"of a PNG or JPG file: expected whole numbers of 8 or 16 bits. Convert them."
             )
-        if not (levels % 256).any():  # levels of 8 bits that were only moved up
-            levels = levels // 256 * LEVEL_OF_8_BITS
-        return [Image.fromarray(levels.astype(np.float32))]
+        yield Image.fromarray(levels.astype(np.float32))
+        return
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    levels = np.asarray(image.convert("RGB"), dtype=np.float32) * LEVEL_OF_8_BITS
-    return [Image.fromarray(band) for band in np.moveaxis(levels, -1, 0)]
+    grey = image.mode in ("1", "L")
+    for band in image.convert("L" if grey else "RGB").split():
+        yield Image.fromarray(np.asarray(band, dtype=np.float32) * LEVEL_OF_8_BITS)
 
 
 def _resized(band: Image.Image, image_size: int) -> NDArray[np.uint16]:
@@ -180,12 +183,19 @@ def _names(pictures: NDArray[Any] | Sequence[Any]) -> list[str]:
     return [str(path) or f"picture {number}" for number, path in enumerate(paths)]
 
 
+def _contrasts(levels: NDArray[np.uint16]) -> NDArray[np.float64]:
+    """The difference of the largest and the smallest level of each picture (n, S, S, 3)."""
+    flat = levels.reshape(len(levels), -1)
+    return np.asarray(flat.max(axis=1).astype(np.float64) - flat.min(axis=1))
+
+
 class PictureScaler:
     """What networks and kernels see of pictures: levels, and principal components.
 
     Attributes:
         image_size: side S that pictures are resized to [pixel].
         range_: levels of 16 bits that are seen as 0 and as 255.
+        contrast_: the least difference of a training picture's levels.
         num_channels_: 1 if every training picture is grey, else 3.
         mean_: (s * s * C,) mean of the reduced training pictures, levels from 0 to 1.
         components_: (K, s * s * C), orthonormal; PCA of the reduced training pictures.
@@ -203,7 +213,7 @@ class PictureScaler:
             DataError: a picture is missing or broken, or all pictures are the same.
         """
         read, _ = self._read(designs)
-        self.range_ = _range_seen(read)
+        self.range_, self.contrast_ = _range_seen(read), float(_contrasts(read).min())
         levels = self._seen(read)
         self.num_channels_ = 1 if (read == read[..., :1]).all() else 3
         flat = self._flat(levels)
@@ -271,11 +281,13 @@ class PictureScaler:
         unlike = self._residuals(flat) > UNLIKE * self.residual_ + SMALLEST_RESIDUAL
         black, white = self.range_
         unlike |= ((read < black) | (read > white)).any(axis=(1, 2, 3))
+        unlike |= _contrasts(read) < PLAIN * self.contrast_
         if unlike.any():
             logger.warning(
                 "%d of %d pictures are unlike the training pictures: their levels are far beyond, "
-                "or what the principal components leave out is more than %g times the most found "
-                "there. Predictions of them are extrapolations. The first is %s.",
+                "or differ much less, or what the principal components leave out is more than %g "
+                "times the most found there. Predictions of them are extrapolations. The first is "
+                "%s.",
                 unlike.sum(),
                 len(unlike),
                 UNLIKE,
@@ -346,6 +358,7 @@ class PictureScaler:
         return {
             "image_size": self.image_size,
             "range": list(self.range_),
+            "contrast": self.contrast_,
             "num_channels": self.num_channels_,
             "scale": self.scale_,
             "residual": self.residual_,
@@ -357,7 +370,8 @@ class PictureScaler:
     @classmethod
     def from_state(cls, config: Config, state: State) -> Self:
         scaler = cls(config["image_size"])
-        scaler.range_, scaler.num_channels_ = tuple(config["range"]), config["num_channels"]
+        scaler.range_, scaler.contrast_ = tuple(config["range"]), config["contrast"]
+        scaler.num_channels_ = config["num_channels"]
         scaler.scale_, scaler.residual_ = config["scale"], config["residual"]
         scaler.mean_, scaler.components_ = state["mean"], state["components"]
         return scaler

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from simulgen_pipeline.data.fields import SimulationFields
@@ -31,6 +32,10 @@ PRELOAD_SHARE = 0.25
 # one at a time, while another is converted.
 AHEAD_BYTES = 512 * 2**20
 MOST_READERS = 2
+# Of a batch so much goes through the networks at a time: a step holds a dozen arrays of that size.
+PIECE_BYTES = 64 * 2**20
+
+Indices = NDArray[np.int64]
 
 
 class Rows(NamedTuple):
@@ -107,6 +112,14 @@ class TrainingData:
     def num_channels(self) -> int:
         """C."""
         return self.fields.shape[2]
+
+    def pieces(self, rows: Indices) -> list[Indices]:
+        """The rows of a batch in pieces of about the same size, which go through the networks one
+        after the other; a GPU takes a batch whole."""
+        if self.device.type == "cuda":
+            return [rows]
+        num_pieces = -(-len(rows) * self._design_bytes // PIECE_BYTES)
+        return np.array_split(rows, min(max(1, num_pieces), len(rows)))
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """The designs of some rows."""

@@ -41,6 +41,11 @@ class Listener:
         self._path, self._beat, self._last = path, 0, time.monotonic()
         self._silence = -START_ALLOWANCE
 
+    @property
+    def has_heard(self) -> bool:
+        """Whether the file was touched."""
+        return self._beat != 0
+
     def silence(self) -> float:
         """Seconds since the file changed, as seen by this process; before it is first touched those
         since the start, without what is allowed for it.

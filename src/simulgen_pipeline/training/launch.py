@@ -34,7 +34,7 @@ from .device import (
 )
 from .errors import TIMEOUT_REMEDY, TrainingError, explain
 from .failures import explain_failure
-from .heartbeat import HEARTBEAT_FILE, Listener
+from .heartbeat import HEARTBEAT_FILE, START_ALLOWANCE, Listener
 from .job import TRAINED_FILE, Arrays, Job, job_key, write_job
 from .machines import Meeting, lead
 from .work_folders import is_finished, locked, work_folders
@@ -233,9 +233,10 @@ def _watched(
                 if meeting is not None:
                     meeting.check()
                 if listener.silence() > patience:
-                    raise TrainingError(
-                        f"Training has not gone on for {patience:.0f} seconds. {TIMEOUT_REMEDY}"
-                    )
+                    what = f"gone on for {patience:.0f} seconds"
+                    if not listener.has_heard:
+                        what = f"begun within {START_ALLOWANCE + patience:.0f} seconds"
+                    raise TrainingError(f"Training has not {what}. {TIMEOUT_REMEDY}")
             except TrainingError as error:
                 troubles.append(error)
                 _stop(process)

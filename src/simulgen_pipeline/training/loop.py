@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from simulgen_pipeline.data.split import Split
 
 from .checkpoints import Checkpoints, check_same_epoch
 from .config import EngineConfig, OptimisationConfig
-from .data import Rows, TrainingData
+from .data import Indices, Rows, TrainingData
 from .device import autocast, choose_precision, seed_device
 from .errors import TrainingDivergedError, explain_divergence
 from .execution import compile_networks, keep_less
@@ -22,7 +24,7 @@ from .objectives import Batch, Objective, Terms
 from .optimizers import optimizers_for
 from .progress import Progress
 from .schedule import has_restarted, learning_rate
-from .world import World
+from .world import World, of_piece
 
 # The validation designs are evaluated about this many times in a training.
 NUM_VALIDATIONS = 15
@@ -168,15 +170,16 @@ class Trainer:
         start = time.perf_counter()
         order = np.random.default_rng([self.seed, epoch]).permutation(self.split.train)
         size = min(self.config.batch_size, len(order))
-        mine = self._places(size)
+        pieces = self.data.pieces(self._places(size))
         parts = [order[i * size : (i + 1) * size] for i in range(self.steps_per_epoch)]
-        wanted = [Rows(part[mine].tolist()) for part in parts]
+        wanted = [Rows(part[piece].tolist()) for part in parts for piece in pieces]
         if self.objective.needs_partners:  # the next design of the whole batch
-            next_one = [np.roll(part, -1)[mine].tolist() for part in parts]
+            next_one = [np.roll(part, -1)[piece].tolist() for part in parts for piece in pieces]
             wanted = [Rows(w.designs, p) for w, p in zip(wanted, next_one, strict=True)]
-        first = epoch * self.steps_per_epoch
+        first, batches = epoch * self.steps_per_epoch, self.data.batches(wanted)
         steps = [
-            self._step(first + i, size, batch) for i, batch in enumerate(self.data.batches(wanted))
+            self._step(first + i, size, pieces, islice(batches, len(pieces)))
+            for i in range(len(parts))
         ]
         # Summed over processes once per epoch: each reduction is a wait for the slowest.
         totals = self._finite([terms for terms, _ in steps], first)
@@ -190,8 +193,16 @@ class Trainer:
         mine = np.arange(num_designs)[self.world.rank :: self.world.size]
         return mine if len(mine) else np.array([0])
 
-    def _step(self, step: int, num_designs: int, batch: Batch) -> tuple[Terms, Row]:
-        """One optimizer step on a global batch, of which this process has its share.
+    def _step(
+        self, step: int, num_designs: int, pieces: list[Indices], batches: Iterable[Batch]
+    ) -> tuple[Terms, Row]:
+        """One optimizer step on a global batch, of which this process has its share in pieces.
+
+        Args:
+            step: of the training.
+            num_designs: in the global batch.
+            pieces: places in it of the designs of each piece.
+            batches: the pieces.
 
         Returns this process's share of each term of the loss, and what is the same for all.
         """
@@ -202,15 +213,19 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = rate
         seed_device(self.world.device, _seed(self.seed, step, self.world.rank + 1))  # dropout
-        noise = self._noise(step, num_designs)[self._places(num_designs)]
+        noise = self._noise(step, num_designs)
         # A process with no design left takes one along without weight, to join the reduction.
         weight = 1.0 if self.world.rank < num_designs else 0.0
-        with autocast(self.world.device, self.precision):
-            terms: Terms = self.wrapped(batch, noise.to(self.world.device), step / num_steps)
-        mine = {name: weight * value.float().sum() / num_designs for name, value in terms.items()}
-        # The wrapper averages gradients over processes; the loss is a mean over the global batch.
-        self.scaler.scale(mine["loss"] * self.world.size).backward()
-        mine = {name: value.detach() for name, value in mine.items()}
+        mine: Terms = {}
+        for piece, batch in zip(pieces, batches, strict=True):
+            own = noise[piece].to(self.world.device)
+            with of_piece(self.wrapped, is_last=piece is pieces[-1]):
+                with autocast(self.world.device, self.precision):
+                    terms: Terms = self.wrapped(batch, own, step / num_steps)
+                share = {n: weight * term.float().sum() / num_designs for n, term in terms.items()}
+                # The wrapper averages gradients over processes; the loss is a mean over the batch.
+                self.scaler.scale(share["loss"] * self.world.size).backward()
+            mine = {n: term.detach() + mine.get(n, 0.0) for n, term in share.items()}
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
         norm = float(nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip))
@@ -270,8 +285,9 @@ class Trainer:
         mine = self.split.validation[self.world.rank :: self.world.size]
         size = self.config.batch_size
         sums: dict[str, Tensor] = {}
-        parts = [mine[i : i + size] for i in range(0, len(mine), size)]
-        wanted = [Rows(part) for part in parts or [self.split.validation[:1]]]
+        parts = [np.array(mine[i : i + size]) for i in range(0, len(mine), size)]
+        pieces = [piece.tolist() for part in parts for piece in self.data.pieces(part)]
+        wanted = [Rows(piece) for piece in pieces or [self.split.validation[:1]]]
         for batch in self.data.batches(wanted):
             self.progress.goes_on()
             for name, value in objective.validate(batch).items():

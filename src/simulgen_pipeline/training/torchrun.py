@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from torch.distributed.run import main
-
 from .parent import end_with_parent
 
 if __name__ == "__main__":
-    end_with_parent()
+    end_with_parent()  # before what takes seconds
+
+    from torch.distributed.run import main
+
     main()

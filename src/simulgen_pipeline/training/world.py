@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -48,6 +48,15 @@ class World:
             broadcast_buffers=False,  # they are constant, or follow from the weights
             gradient_as_bucket_view=True,
         )
+
+
+def of_piece(wrapped: nn.Module, is_last: bool) -> AbstractContextManager[None]:
+    """For the forward and backward pass of a piece of a batch: gradients add up, and are averaged
+    over all processes with the last piece."""
+    if is_last or not isinstance(wrapped, DistributedDataParallel):
+        return nullcontext()
+    context: AbstractContextManager[None] = wrapped.no_sync()
+    return context
 
 
 def find_world(leads: bool) -> World:

@@ -94,7 +94,7 @@ class TestReading:
             Image.fromarray(pixels).save(tmp_path / f"{name}_8.png")
             Image.fromarray(pixels.astype(np.uint16) * factor).save(tmp_path / f"{name}_16.png")
             shallow, deep = (read_picture(tmp_path / f"{name}_{n}.png", 16) for n in (8, 16))
-            np.testing.assert_array_equal(deep, shallow)
+            np.testing.assert_allclose(deep, shallow, atol=257)  # a level of 8 bits
 
     @pytest.mark.parametrize(
         "levels", [np.full((4, 4), 0.5, np.float32), np.full((4, 4), 70000), np.full((4, 4), -1)]
@@ -304,6 +304,17 @@ class TestScaler:
         assert not caplog.messages
         scaler.inputs(blobs[:3])
         assert "3 of 3 pictures are unlike the training pictures" in caplog.messages[0]
+
+    def test_levels_that_differ_much_less_than_those_of_training_are_warned_of(
+        self, blobs: np.ndarray, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        masks = (blobs > 100).astype(np.uint8)
+        scaler = PictureScaler(SIZE).fit(255 * masks)
+        scaler.inputs(128 * masks)
+        assert not caplog.messages
+        scaler.inputs(np.concatenate([255 * masks[:2], masks[:3]]))
+        assert "3 of 5 pictures are unlike the training pictures" in caplog.messages[0]
+        assert "The first is picture 2." in caplog.messages[0]
 
     def test_same_pictures_are_an_error(self, blobs: np.ndarray) -> None:
         with pytest.raises(DataError, match="All 5 training pictures are the same"):

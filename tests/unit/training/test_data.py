@@ -9,6 +9,7 @@ import torch
 
 from simulgen_pipeline.data.fields import SimulationFields, link_fields, open_fields
 from simulgen_pipeline.models.latents import Latents
+from simulgen_pipeline.training import data
 from simulgen_pipeline.training.data import (
     AHEAD_BYTES,
     MOST_READERS,
@@ -150,6 +151,19 @@ def test_who_stops_asking_does_not_wait_for_batches_that_nobody_wants(
     next(batches)
     batches.close()
     assert 1 <= num_reads <= 1 + MOST_READERS
+
+
+def test_batches_of_large_fields_go_through_the_networks_in_pieces(
+    make: Make, pulse: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places, design_bytes = np.arange(7), 4 * pulse.fields[0].size
+    for memory in ("preload", "lazy"):
+        training_data = make(memory)
+        for num_bytes, sizes in ((7, [7]), (6, [4, 3]), (3, [3, 2, 2]), (0.1, [1] * 7)):
+            monkeypatch.setattr(data, "PIECE_BYTES", int(num_bytes * design_bytes))
+            pieces = training_data.pieces(places)
+            assert [len(piece) for piece in pieces] == sizes
+            assert np.concatenate(pieces).tolist() == places.tolist()
 
 
 def test_readers_are_for_data_on_disk_whose_batches_are_not_too_large() -> None:

@@ -41,8 +41,10 @@ def test_before_the_first_touch_it_may_start_and_read_its_data(
         clock[0] += heartbeat.LONGEST_LOOK
         silence = listener.silence()
     assert silence == 620 - heartbeat.START_ALLOWANCE
+    assert not listener.has_heard
     Heartbeat(path).beat()
     assert listener.silence() == 0
+    assert listener.has_heard
 
 
 def test_time_in_which_nobody_looked_hardly_counts(tmp_path: Path, clock: list[float]) -> None:

@@ -72,6 +72,7 @@ def trainer_of(
     progress.begin("valley", 0)
     data: Any = SimpleNamespace(
         num_channels=1,
+        pieces=lambda rows: [rows],
         batch=lambda rows: torch.zeros(len(rows)),
         batches=lambda wanted: (torch.zeros(len(rows.designs)) for rows in wanted),
     )

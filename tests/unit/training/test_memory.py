@@ -7,21 +7,18 @@ import sys
 from pathlib import Path
 
 import h5py
+import pytest
 
 from simulgen_pipeline.training.device import memory_environment
 
-# Channels of 675 MB, of which a batch takes 16 MiB.
-SHAPE = (1288, 32, 4096)
-BATCH_SIZE = 32
-BATCH_BYTES = 4 * BATCH_SIZE * SHAPE[1] * SHAPE[2]
-# Batches that may be in memory at a time: read ahead, converted, decoded, and their gradients.
-MOST_BATCHES = 25
+# Channels of 2.3 GB: fields of very many nodes without POD, of which a batch takes 304 MB.
+SHAPE = (120, 50, 95_008)
+MOST_BYTES = 2 * 2**30
 
 TRAINING = """
-import json, sys
+import json, resource, sys
 from pathlib import Path
 from types import SimpleNamespace
-import psutil
 import torch
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.split import Split
@@ -34,19 +31,10 @@ from simulgen_pipeline.training.loop import Trainer
 from simulgen_pipeline.training.objectives import EvidenceObjective
 from simulgen_pipeline.training.progress import Progress
 
-class WatchedData(TrainingData):
-    sizes = []  # of this process, before and after each batch
-
-    def batches(self, wanted):
-        for batch in super().batches(wanted):
-            self.sizes.append(psutil.Process().memory_info().rss)
-            yield batch
-            self.sizes.append(psutil.Process().memory_info().rss)
-
 folder, cpu = Path(sys.argv[1]), torch.device("cpu")
 fields = SimulationFields(folder / "channels.h5")
 num_designs, num_times, num_channels = fields.shape
-data = WatchedData(
+data = TrainingData(
     fields, torch.zeros(num_designs, 1), torch.ones(num_designs), None, None, "lazy", cpu
 )
 architecture = VaeArchitecture(
@@ -54,7 +42,8 @@ architecture = VaeArchitecture(
     latent_size=2, hierarchical_latent_size=1, spectral_normalisation=False,
 )
 vae = HierarchicalVae(architecture)
-objective = EvidenceObjective(vae.decoder, vae.encoder, VaeConfig())
+config = VaeConfig.model_validate({"preset": 1})  # which mixes designs with others, and adds noise
+objective = EvidenceObjective(vae.decoder, vae.encoder, config)
 train, validation = range(num_designs - 8), range(num_designs - 8, num_designs)
 world = SimpleNamespace(
     rank=0, size=1, device=cpu, is_main=True, wrap=lambda module: module,
@@ -62,22 +51,24 @@ world = SimpleNamespace(
 )
 trainer = Trainer(
     objective, data, Split(train=train, validation=validation, test=()),
-    OptimisationConfig(num_epochs=1, batch_size=int(sys.argv[2])),
+    OptimisationConfig(num_epochs=1, batch_size=16),
     EngineConfig(precision="float32"), world,
     Checkpoints(folder, "stage-0", 1000.0), Progress(None),
 )
 trainer.progress.begin("vae", 0)
-before = psutil.Process().memory_info().rss
 rows = trainer.run()
-print(json.dumps({"epochs": len(rows), "taken": max(WatchedData.sizes) - before}))
+most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps({"epochs": len(rows), "bytes": most * (1 if sys.platform == "darwin" else 1024)}))
 """
 
 
-def test_lazy_training_holds_a_few_batches_at_a_time(tmp_path: Path) -> None:
+def test_lazy_training_on_very_many_nodes_takes_less_than_two_gibibytes(tmp_path: Path) -> None:
+    """Beside the model, which is small here; Python and torch included."""
+    pytest.importorskip("resource", reason="this system does not tell the largest memory")
     with h5py.File(tmp_path / "channels.h5", "w") as file:  # never written: it takes no disk
         file.create_dataset("fields", SHAPE, "float32", chunks=(1, *SHAPE[1:]), fillvalue=1.0)
     ended = subprocess.run(
-        [sys.executable, "-c", TRAINING, str(tmp_path), str(BATCH_SIZE)],
+        [sys.executable, "-c", TRAINING, str(tmp_path)],
         env={**os.environ, **memory_environment(), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -86,4 +77,4 @@ def test_lazy_training_holds_a_few_batches_at_a_time(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout.splitlines()[-1])
     assert told["epochs"] == 1
-    assert told["taken"] < MOST_BATCHES * BATCH_BYTES
+    assert told["bytes"] < MOST_BYTES

@@ -1,7 +1,9 @@
 """What a training shows while it runs."""
 
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,22 @@ def test_a_training_that_goes_on_shows_its_curves_from_the_start(tmp_path: Path)
     events.Reload()
     shown = [(event.step, event.value) for event in events.Scalars("loss")]
     assert shown == [(11, 1.0), (12, 0.5), (13, pytest.approx(1 / 3))]
+
+
+def test_an_epoch_is_told_with_losses_speed_memory_and_the_time_left(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    progress = Progress(tmp_path)
+    progress.begin("vae", first_epoch=0)
+    now[0] += 30
+    row = {"epoch": 3, "loss": 0.5, "validation_reconstruction_error": 0.25}
+    with caplog.at_level("INFO"):
+        progress.report(row | {"validation_score": 0.25, "samples_per_second": 41.6}, 10)
+    progress.close()
+    told = r"vae: epoch 3/10, loss 0\.5000, validation reconstruction error 0\.2500, 42 designs/s, "
+    assert re.fullmatch(rf"{told}\d+\.\d GiB( on the GPU)?, 1:10 left", caplog.messages[-1])
 
 
 @pytest.mark.parametrize(("has_folder", "view"), [(False, VIEW), (True, None)])
