@@ -147,11 +147,9 @@ def training_minutes(result: Result, mode: str) -> float:
     return minutes
 
 
-def samples_distance(result: Result) -> float | None:
+def samples_distance(runs: list[Run]) -> float | None:
     """Mean distance of the prior's samples to the training designs, relative to test designs'."""
-    found = [
-        run["metrics"]["generation"]["distance_to_training"] for run in runs_of(result, "full_vae")
-    ]
+    found = [run["metrics"]["generation"]["distance_to_training"] for run in runs]
     if not found:
         return None
     return float(sum(d["samples"] for d in found) / sum(d["test"] for d in found))
@@ -177,7 +175,7 @@ def verdicts(result: Result, data_set: DataSet) -> list[str]:
             f"champion at most {CHAMPION_FACTOR} times the better of the project's own baselines: "
             f"{_met(factor <= CHAMPION_FACTOR)} ({factor:.3g})"
         )
-    distance = samples_distance(result)
+    distance = samples_distance(runs_of(result, "full_vae"))
     if distance is not None:
         is_near = 1 / SAMPLES_FACTOR <= distance <= SAMPLES_FACTOR
         lines.append(

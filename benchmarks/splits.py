@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from .data_sets import DATA_SETS, DataSet, Study, missing_files
+from .outcome import samples_distance
 from .project import Project
 from .report import markdown
 from .run import code_revision, machine, tell, versions, write
@@ -124,7 +125,7 @@ def page(folder: Path) -> str:
             _over_splits([m[kind]["test"]["relative_l2_mean"] for m in metrics])
             for kind in ("prediction", "reconstruction")
         ]
-        cells.append(_over_splits([_samples_distance(m) for m in metrics]))
+        cells.append(_over_splits([samples_distance([run]) for run in runs if "metrics" in run]))
         champions = ", ".join(sorted({m["champion"] for m in metrics})) or "-"
         cells += [champions, _over_splits([_regret(m) for m in metrics])]
         seeds = ", ".join(str(run["split_seed"]) for run in runs)
@@ -136,12 +137,6 @@ def page(folder: Path) -> str:
         "of the project's own models in its run."
     )
     return f"{text}\n\n{markdown(head, rows)}\n"
-
-
-def _samples_distance(metrics: dict[str, Any]) -> float:
-    """How far samples of the prior are from the training designs, by how far test designs are."""
-    distances = metrics["generation"]["distance_to_training"]
-    return float(distances["samples"] / distances["test"])
 
 
 def _regret(metrics: dict[str, Any]) -> float:

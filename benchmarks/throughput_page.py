@@ -148,8 +148,10 @@ def error_table(cases: Values) -> str:
     head += [f"to {error:.0%} [s]" for error in ERRORS] + ["smallest error"]
     rows = []
     for case in (*ORIGINAL, DEMO, "accuracy"):
-        of_name = {training["name"]: training for training in trainings(cases, case)[::-1]}
-        for training in list(of_name.values())[::-1]:
+        first: dict[str, Values] = {}
+        for training in trainings(cases, case):
+            first.setdefault(training["name"], training)
+        for training in first.values():
             seconds = training["seconds"]
             whole = sum(seconds.values())
             times = (time_to(training["errors"], error) for error in ERRORS)

@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from simulgen_pipeline.training import data
+from simulgen_pipeline.training.checkpoints import read_sealed
 from simulgen_pipeline.training.errors import TrainingError
 
 from .small_training import (
@@ -234,6 +236,8 @@ def test_finished_work_is_taken_up_and_cleared_only_afterwards(
         again, _ = train(prepared, prepared.work)
     assert "trained to the end" in caplog.text
     assert equal_weights(first, again)
+    (folder,) = prepared.work.iterdir()
+    assert read_sealed(folder / "trained.pt", torch.device("cpu"))["weights"]
     clear_finished(prepared.work)
     assert list(prepared.work.iterdir()) == []
 

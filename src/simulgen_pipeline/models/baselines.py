@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulgen_pipeline.data.artifact import Config, State, join_states, part_of
+from simulgen_pipeline.data.design_scalers import FEWEST_DISTINCT
 from simulgen_pipeline.data.errors import DataError
 
 from .baseline_report import limits_of_refit, limits_reached, log_fit, suspects, warn_of_harm
@@ -107,10 +108,11 @@ class Baselines:
         config, rows = config or BaselineConfig(), np.asarray(rows, dtype=np.int64)
         designs = finite_designs(designs, len(rows))
         distinct, group = np.unique(designs, axis=0, return_inverse=True)
-        if len(distinct) < 3:
+        if len(distinct) < FEWEST_DISTINCT:
             raise DataError(
-                f"Expected at least 3 distinct designs to fit baselines to, got {len(distinct)} in "
-                f"{len(rows)} rows. Simulate more designs or give training a larger share of them."
+                f"Expected at least {FEWEST_DISTINCT} distinct designs to fit baselines to, got "
+                f"{len(distinct)} in {len(rows)} rows. Simulate more designs or give training a "
+                f"larger share of them."
             )
         # In random order, so that the designs within a limit are the first ones.
         order = np.random.default_rng(config.seed).permutation(len(distinct))
