@@ -6,6 +6,7 @@ Shapes: n designs, T time steps, M nodes, C channels, K members.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Self
 
@@ -21,6 +22,7 @@ from .data.fields import BLOCK_BYTES, FieldMetadata
 from .data.scaling import DesignScaler
 from .evaluation.calibration import UNSHAPED, SpreadShape
 from .models.baselines import Baselines
+from .models.lift import Lift
 from .models.trained import TrainedConditioner, TrainedVae
 
 Float = NDArray[np.floating[Any]]
@@ -184,7 +186,7 @@ class Surrogate:
         )
 
     def _predict_vae(self, designs: DesignInputs) -> Prediction:
-        unit = self.vae.lift.unit
+        unit = self._lift.unit
         shape, factor = self.shape.in_units_of(unit), self.factors[VAE] * unit
         moments = self._empty_moments(len(designs))
         for rows in self._fill_moments(designs, *moments):
@@ -193,12 +195,17 @@ class Surrogate:
             mean *= unit
         return Prediction(*moments)
 
+    @cached_property
+    def _lift(self) -> Lift:
+        """From members' latents to the moments of their fields, prepared when first used."""
+        return Lift(self.vae.representation, self.conditioner.decoder_with(self.vae))
+
     def members_moments(self, designs: DesignInputs) -> tuple[Float, Float]:
         """Mean and variance (n, T, M) of the fields of the VAE's conditioner's members."""
         mean, variance = self._empty_moments(len(designs))
         for _ in self._fill_moments(designs, mean, variance):
             continue
-        unit = self.vae.lift.unit
+        unit = self._lift.unit
         return unit * mean.astype(np.float64), unit**2 * variance.astype(np.float64)
 
     def _empty_moments(self, num_designs: int) -> tuple[Float32, Float32]:
@@ -209,16 +216,13 @@ class Surrogate:
         self, designs: DesignInputs, mean: Float32, variance: Float32
     ) -> Iterator[slice]:
         """Mean and variance (n, T, M) of the members in the lift's unit, block by block of rows."""
-        num_times, num_nodes = self.field_shape
+        num_times = self.field_shape[0]
         size = min(MOST_DESIGNS, max(1, MOST_SNAPSHOTS // num_times))
         for start in range(0, len(designs), size):
             rows = slice(start, min(start + size, len(designs)))
             block = designs.take(np.arange(rows.start, rows.stop))
-            channels = self.conditioner.channels(block, self.vae)
-            self.vae.lift.moments(
-                channels.flatten(1, 2),
-                mean[rows].reshape(-1, num_nodes),
-                variance[rows].reshape(-1, num_nodes),
+            self._lift.moments(
+                self.conditioner.latents(block, self.vae), mean[rows], variance[rows]
             )
             yield rows
 

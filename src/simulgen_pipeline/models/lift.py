@@ -1,9 +1,12 @@
-"""From the channels of an ensemble's members to the mean and variance of their fields.
+"""From the latents of an ensemble's members to the mean and variance of their fields.
 
-Shapes: K members, S snapshots (designs times time steps), C channels, M nodes.
+Shapes: K members, n designs, T time steps, M nodes, S snapshots (designs times time steps), F
+values that the decoder tells of a snapshot.
 """
 
 from __future__ import annotations
+
+from functools import cache
 
 import numpy as np
 import torch
@@ -14,6 +17,8 @@ from torch import Tensor
 from simulgen_pipeline.data.representation import FieldRepresentation
 
 from .bfloat16 import multiplies_bfloat16_fast
+from .latents import Latents
+from .vae import Decoder
 
 # Memory of the members' fields that are held at a time: about what a core's caches hold.
 BLOCK_BYTES = 16 * 2**20
@@ -22,7 +27,10 @@ FEWEST_SNAPSHOTS = 16
 
 
 class Lift:
-    """A representation's way back to fields, prepared once, in float32.
+    """A decoder, and a representation's way back to fields, prepared once, in float32.
+
+    Where the decoder ends with a linear layer that has fewer features than there are channels, all
+    that it can tell lies in as many dimensions: coordinates there are lifted, not the channels.
 
     The mean is as accurate as float32 is. The members' deviations from it are lifted in bfloat16
     where the hardware multiplies it fast: standard deviations are then off by about half a percent
@@ -30,45 +38,74 @@ class Lift:
 
     Attributes:
         unit: of what it gives, in the field's unit; squares of values near 1 stay within float32.
+        num_lifted: F.
     """
 
-    def __init__(self, representation: FieldRepresentation) -> None:
+    def __init__(self, representation: FieldRepresentation, decoder: Decoder) -> None:
         scaler, basis = representation.scaler, representation.basis
         self.unit = float((scaler.scale_**2).mean() ** 0.5)
+        self._decoder = decoder
         self._offset = torch.from_numpy(scaler.offset_ / self.unit).float()
         self._scale = torch.from_numpy(scaler.scale_ / self.unit).float()
         self._matrix: Tensor | None = None
         if basis is not None:
             modes = torch.from_numpy(basis.modes_).to(torch.float32, copy=True)
             self._matrix = modes.mul_(self._scale * basis.coefficient_scale_)
+        self._to_coordinates: Tensor | None = None
+        last = decoder.last
+        if last is not None and last.in_features < last.out_features:
+            # Orthonormal directions: what is rounded in them is rounded as in channels.
+            directions, to_coordinates = torch.linalg.qr(last.weight)
+            self._to_coordinates = to_coordinates.T
+            self._offset += self._fields_of(last.bias)
+            self._matrix = self._fields_of(directions.T)
+        self.num_lifted = len(self._offset if self._matrix is None else self._matrix)
+        if self._matrix is not None:
             fast = torch.bfloat16 if multiplies_bfloat16_fast() else torch.float32
             self._rounded = self._matrix.to(fast)
 
+    def _fields_of(self, channels: Float[Tensor, "... C"]) -> Float[Tensor, "... M"]:
+        """What channels add to the offset."""
+        return channels * self._scale if self._matrix is None else channels @ self._matrix
+
     @torch.inference_mode()
     def moments(
-        self,
-        channels: Float[Tensor, "K S C"],
-        mean: NDArray[np.float32],
-        variance: NDArray[np.float32],
+        self, latents: Latents, mean: NDArray[np.float32], variance: NDArray[np.float32]
     ) -> None:
-        """Write mean and variance (S, M) over members, in the unit and its square."""
-        num_members, num_snapshots, _ = channels.shape
-        weights = _contrasts(num_members)
-        size = max(FEWEST_SNAPSHOTS, BLOCK_BYTES // (4 * num_members * len(self._offset)))
-        for start in range(0, num_snapshots, size):
-            rows = slice(start, start + size)
-            contrasts = torch.tensordot(weights, channels[:, rows], dims=1)
-            self._write_fields(contrasts[0], torch.from_numpy(mean[rows]))
-            self._write_squares(contrasts[1:], torch.from_numpy(variance[rows]))
+        """Write mean and variance (n, T, M) over members, in the unit and its square.
 
-    def _write_fields(self, channels: Float[Tensor, "S C"], fields: Float[Tensor, "S M"]) -> None:
+        Args:
+            latents: of members and designs, (K, n, ...) each.
+            mean, variance: to write to.
+        """
+        num_members = len(latents.main)
+        told = self._told(Latents(*(part.flatten(0, 1) for part in latents)))
+        of_members = told.unflatten(0, (num_members, -1)).flatten(1, 2)  # (K, S, F)
+        contrasts = torch.tensordot(_contrasts(num_members), of_members, dims=1)
+        means, variances = (
+            torch.from_numpy(part).view(-1, len(self._offset)) for part in (mean, variance)
+        )
+        size = max(FEWEST_SNAPSHOTS, BLOCK_BYTES // (4 * num_members * len(self._offset)))
+        for start in range(0, len(means), size):
+            rows = slice(start, start + size)
+            self._write_fields(contrasts[0, rows], means[rows])
+            self._write_squares(contrasts[1:, rows], variances[rows])
+
+    def _told(self, latents: Latents) -> Float[Tensor, "B T F"]:
+        """Coordinates, or channels, of decoded latents."""
+        if self._to_coordinates is None:
+            channels: Tensor = self._decoder(latents)
+            return channels
+        return self._decoder.features(latents) @ self._to_coordinates
+
+    def _write_fields(self, told: Float[Tensor, "S F"], fields: Float[Tensor, "S M"]) -> None:
         if self._matrix is None:
-            torch.addcmul(self._offset, channels, self._scale, out=fields)
+            torch.addcmul(self._offset, told, self._scale, out=fields)
         else:
-            torch.addmm(self._offset, channels, self._matrix, out=fields)
+            torch.addmm(self._offset, told, self._matrix, out=fields)
 
     def _write_squares(
-        self, deviations: Float[Tensor, "D S C"], total: Float[Tensor, "S M"]
+        self, deviations: Float[Tensor, "D S F"], total: Float[Tensor, "S M"]
     ) -> None:
         """The sum of the squares of deviations' fields."""
         total.zero_()
@@ -82,6 +119,7 @@ class Lift:
             total.addcmul_(values, values)
 
 
+@cache
 def _contrasts(num_members: int) -> Float[Tensor, "K K"]:
     """Weights of members' sums: their mean, then K - 1 whose squares add up to the variance.
 

@@ -7,7 +7,6 @@ K members, Z main latent, L levels, H latent of a level.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -25,7 +24,6 @@ from simulgen_pipeline.data.split import Split
 from .conditioner import Conditioner, ConditionerArchitecture
 from .latents import Latents, VaeArchitecture, posterior_from
 from .layers import ResidualMlp
-from .lift import Lift
 from .vae import Decoder, HierarchicalVae
 
 # Designs that pass through a network at a time.
@@ -81,11 +79,6 @@ class TrainedVae:
         self.representation, self.design_scaler = representation, design_scaler
         self.training_designs, self.split = training_designs, split
         self.fingerprint, self.design_fingerprint = fingerprint, design_fingerprint
-
-    @cached_property
-    def lift(self) -> Lift:
-        """From members' channels to the moments of their fields, prepared when first used."""
-        return Lift(self.representation)
 
     def encode(self, channels: NDArray[np.float32]) -> LatentArrays:
         """Posterior means of all latents of some designs' channels (n, T, C)."""
@@ -164,6 +157,10 @@ class TrainedConditioner:
         self.network = network.eval().requires_grad_(False)
         self.decoder = None if decoder is None else decoder.eval().requires_grad_(False)
 
+    def decoder_with(self, vae: TrainedVae) -> Decoder:
+        """The decoder of its latents."""
+        return self.decoder or vae.network.decoder
+
     @torch.inference_mode()
     def latents(self, designs: DesignInputs, vae: TrainedVae) -> Latents:
         """Latents of n designs by each member: (K, n, Z) and (K, n, L - 1, H)."""
@@ -180,8 +177,7 @@ class TrainedConditioner:
     def channels(self, designs: DesignInputs, vae: TrainedVae) -> Float[Tensor, "K n T C"]:
         """Channels of n designs by each member, all decoded at once."""
         latents = self.latents(designs, vae)
-        decoder = self.decoder or vae.network.decoder
-        decoded = decoder(Latents(*(part.flatten(0, 1) for part in latents)))
+        decoded = self.decoder_with(vae)(Latents(*(part.flatten(0, 1) for part in latents)))
         members: Tensor = decoded.unflatten(0, latents.main.shape[:2])
         return members
 

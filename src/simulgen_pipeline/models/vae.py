@@ -133,7 +133,14 @@ class Decoder(nn.Module):
             levels.append(deviation * torch.exp(-0.5 * prior.log_variance))
         return Latents(latents.main, torch.stack(levels, dim=1))
 
-    def forward(self, latents: Latents) -> Float[Tensor, "B T C"]:
+    @property
+    def last(self) -> nn.Linear | None:
+        """The layer that takes `features` to the field, if that is all that is between them."""
+        is_all = self.architecture.time_patch == 1 and self.modes is None
+        return self.out if is_all else None
+
+    def features(self, latents: Latents) -> Float[Tensor, "B U F"]:
+        """Features of the steps of level 0, from which a linear layer tells the field."""
         h = self.start.expand(len(latents.main), -1, -1)
         for i, blocks in enumerate(self.levels):
             if i > 0:
@@ -141,7 +148,11 @@ class Decoder(nn.Module):
             steering = self.steering[i](latents.above(i))
             for block in blocks:  # type: ignore[attr-defined]
                 h = block(h, steering)
-        y: Tensor = self.out(self.norm(h))
+        features: Tensor = self.norm(h)
+        return features
+
+    def forward(self, latents: Latents) -> Float[Tensor, "B T C"]:
+        y: Tensor = self.out(self.features(latents))
         a = self.architecture
         y = y.reshape(len(y), -1, a.num_channels)[:, : a.num_time_steps]
         if self.modes is not None:

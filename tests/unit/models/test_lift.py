@@ -1,6 +1,7 @@
 """Mean and variance of members' fields, against NumPy's on the fields themselves."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from simulgen_pipeline.data.reduction import PodBasis
 from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.scaling import FieldScaler
 from simulgen_pipeline.models import lift
+from simulgen_pipeline.models.latents import Latents, VaeArchitecture
 from simulgen_pipeline.models.lift import Lift
+from simulgen_pipeline.models.vae import Decoder
 
 
 def representation_of(
@@ -24,14 +27,66 @@ def representation_of(
     return FieldRepresentation(scaler, basis)
 
 
+def decoder_of(
+    fields: NDArray[np.float64],
+    representation: FieldRepresentation,
+    filters: tuple[int, ...] = (6, 4),
+    time_patch: int = 1,
+) -> Decoder:
+    """One that tells about as much as such fields vary, whose weights are random."""
+    architecture = VaeArchitecture(
+        num_time_steps=fields.shape[1],
+        num_channels=representation.num_channels,
+        filters=filters,
+        num_blocks=1,
+        time_patch=time_patch,
+        latent_size=4,
+        hierarchical_latent_size=2,
+        spectral_normalisation=False,
+    )
+    torch.manual_seed(0)
+    decoder = Decoder(architecture).eval().requires_grad_(False)
+    spread = float(representation.transform(fields).std())
+    for parameter in decoder.out.parameters():
+        parameter.mul_(spread)
+    if decoder.modes is not None:
+        torch.nn.init.normal_(decoder.modes, std=spread)
+    return decoder
+
+
+def latents_of(decoder: Decoder, num_members: int, num_designs: int) -> Latents:
+    a = decoder.architecture
+    generator = torch.Generator().manual_seed(1)
+    shapes = (a.latent_size,), (a.num_hierarchical, a.hierarchical_latent_size)
+    return Latents(
+        *(torch.randn(num_members, num_designs, *shape, generator=generator) for shape in shapes)
+    )
+
+
+def members_of(
+    representation: FieldRepresentation, decoder: Decoder, latents: Latents
+) -> NDArray[np.float64]:
+    """Their fields (K, n, T, M), one by one and in double precision."""
+    return np.stack(
+        [
+            representation.inverse_transform(decoder(Latents(*member)).double().numpy())
+            for member in zip(*latents, strict=True)
+        ]
+    )
+
+
 def moments(
-    representation: FieldRepresentation, channels: NDArray[np.float32]
+    representation: FieldRepresentation, decoder: Decoder, latents: Latents
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """In the field's unit."""
-    shape = channels.shape[1], representation.num_nodes
+    shape = (
+        latents.main.shape[1],
+        decoder.architecture.num_time_steps,
+        representation.num_nodes,
+    )
     mean, variance = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    prepared = Lift(representation)
-    prepared.moments(torch.from_numpy(channels), mean, variance)
+    prepared = Lift(representation, decoder)
+    prepared.moments(latents, mean, variance)
     unit = prepared.unit
     return unit * mean.astype(np.float64), unit**2 * variance.astype(np.float64)
 
@@ -41,27 +96,35 @@ def moments(
 @pytest.mark.parametrize("scaling", ["centred", "min_max"])
 @pytest.mark.parametrize("reduced", [True, False], ids=["pod", "nodes"])
 @pytest.mark.parametrize("num_members", [1, 2, 5])
+@pytest.mark.parametrize("kind", ["coordinates", "channels", "patches", "static"])
 def test_moments_are_those_of_the_members_fields(
     pulse: SimpleNamespace,
     monkeypatch: pytest.MonkeyPatch,
+    kind: str,
     num_members: int,
     reduced: bool,
     scaling: str,
     block_bytes: int,
     fast: bool,
 ) -> None:
+    """With fewer features than channels, with more, with patches of time steps, and one step."""
     monkeypatch.setattr(lift, "BLOCK_BYTES", block_bytes)
     monkeypatch.setattr(lift, "multiplies_bfloat16_fast", lambda: fast)
-    representation = representation_of(pulse.fields, reduced, scaling)
-    known = representation.transform(pulse.fields[0])  # (T, C)
-    rng = np.random.default_rng(0)
-    noise = 0.1 * rng.standard_normal((num_members, *known.shape))
-    channels = (known + noise).astype(np.float32)
-    fields = representation.inverse_transform(channels.astype(np.float64))
-    mean, variance = moments(representation, channels)
-    np.testing.assert_allclose(mean, fields.mean(axis=0), atol=1e-5 * np.abs(fields).max())
-    std = fields.std(axis=0, ddof=1) if num_members > 1 else np.zeros_like(mean)
-    rounding = 0.01 if fast and reduced else 1e-4
+    fields = pulse.fields.astype(np.float64)[:, : 1 if kind == "static" else None]
+    representation = representation_of(fields, reduced, scaling)
+    values: dict[str, Any] = {"time_patch": 2} if kind == "patches" else {}
+    if kind == "channels":
+        values = {"filters": (representation.num_channels + 3,) * 2}
+    decoder = decoder_of(fields, representation, **values)
+    prepared = Lift(representation, decoder)
+    assert (prepared.num_lifted == 6) == (kind == "coordinates")
+    latents = latents_of(decoder, num_members, num_designs=3)
+    known = members_of(representation, decoder, latents)
+    mean, variance = moments(representation, decoder, latents)
+    np.testing.assert_allclose(mean, known.mean(axis=0), atol=1e-5 * np.abs(known).max())
+    std = known.std(axis=0, ddof=1) if num_members > 1 else np.zeros_like(mean)
+    is_product = reduced or kind == "coordinates"
+    rounding = 0.01 if fast and is_product else 1e-4
     np.testing.assert_allclose(np.sqrt(variance), std, atol=rounding * std.max())
 
 
@@ -71,8 +134,10 @@ def test_fields_may_be_given_in_any_unit(pulse: SimpleNamespace, size: float, sc
     fields = size * pulse.fields.astype(np.float64)
     fields[:, :, 0] = 0.0  # a node that is held
     representation = representation_of(fields, reduced=True, scaling=scaling)
-    channels = representation.transform(fields[:3])
-    mean, variance = moments(representation, channels)
-    np.testing.assert_allclose(mean, fields[:3].mean(axis=0), atol=1e-2 * size)
-    std = fields[:3].std(axis=0, ddof=1)
+    decoder = decoder_of(fields, representation)
+    latents = latents_of(decoder, num_members=3, num_designs=2)
+    known = members_of(representation, decoder, latents)
+    mean, variance = moments(representation, decoder, latents)
+    np.testing.assert_allclose(mean, known.mean(axis=0), atol=1e-5 * np.abs(known).max())
+    std = known.std(axis=0, ddof=1)
     np.testing.assert_allclose(np.sqrt(variance), std, atol=1e-2 * std.max())

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from simulgen_pipeline.data.config import DataConfig
+from simulgen_pipeline.data.design_inputs import DesignInputs
 from simulgen_pipeline.data.design_scalers import fit_scaler_of_designs
 from simulgen_pipeline.data.fields import open_fields
 from simulgen_pipeline.data.ingest import ingest
@@ -17,7 +18,7 @@ from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.evaluation import generation
 from simulgen_pipeline.evaluation.metrics import HIGHEST_LEVEL
 from simulgen_pipeline.models.baselines import BaselineConfig, Baselines
-from simulgen_pipeline.models.lift import Lift
+from simulgen_pipeline.models.latents import Latents
 from simulgen_pipeline.models.trained import CrossFittedConditioners, LatentArrays
 from simulgen_pipeline.pipelines.evaluation import nodes
 from simulgen_pipeline.pipelines.evaluation.nodes import (
@@ -39,10 +40,23 @@ TRAINED = 1.4
 def conditioner_of(field: np.ndarray, num_designs: int) -> Any:
     """One that predicts the same field (T, M) for every design, but for its members' opinions."""
     members = torch.from_numpy(np.stack([size * field for size in MEMBERS])).float()
+
+    def latents(designs: DesignInputs, vae: Any) -> Latents:
+        fields = members[:, None].expand(-1, len(designs), -1, -1)
+        return Latents(fields, fields)
+
     return SimpleNamespace(
-        channels=lambda designs, vae: members[:, None].expand(-1, len(designs), -1, -1),
-        num_designs=num_designs,
+        latents=latents, decoder_with=lambda vae: Telling(), num_designs=num_designs
     )
+
+
+class Telling:
+    """A decoder of latents that are the fields."""
+
+    last = None
+
+    def __call__(self, latents: Latents) -> torch.Tensor:
+        return latents.main
 
 
 def cross_fitted_on(field: np.ndarray, split: Split) -> CrossFittedConditioners:
@@ -81,7 +95,6 @@ def assembled(
             split=split,
             design_scaler=fit_scaler_of_designs(table.iloc[list(split.train)], DataConfig()),
             representation=as_it_is,
-            lift=Lift(as_it_is),
             network=SimpleNamespace(architecture=SimpleNamespace(num_time_steps=len(mean))),
             decode=lambda stored: np.stack([mean] * len(stored.main)),
         )
