@@ -39,7 +39,7 @@ from .training_rate import WORK
 
 NUM_TIMED_EPOCHS = 3
 NUM_TOP = 12  # operators of a profile
-ALONE = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
+ALONE = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
 MEETING = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
 
 

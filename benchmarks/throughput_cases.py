@@ -12,7 +12,7 @@ from .throughput_page import AS_IT_IS, DEMO
 
 NODES = {"M4096": 4096, "M95008": 95_008}
 HEAT_PULSE = "heat_pulse"
-PATCHES = "two times a step"
+BY_STEP = "one time a step"
 # Enough that most epochs have no validation: there are about fifteen in a training.
 NUM_EPOCHS = 45
 # With fewer an encoder, which is trained for a fifth of the epochs, has none but its first.
@@ -54,12 +54,12 @@ def original(num_epochs: int, **values: Any) -> Values:
 
 
 def of_nodes(data: str, options: argparse.Namespace) -> list[Training]:
-    """The original's training, with half as many steps in time, and with the posterior that is the
+    """The original's training, with every time step by itself, and with the posterior that is the
     default."""
     epochs = options.epochs
     return [
         Training("field posterior", data, original(epochs), steps=True),
-        Training(PATCHES, data, original(epochs, time_patch=2), steps=True),
+        Training(BY_STEP, data, original(epochs, time_patch=1), steps=True),
         Training("design posterior", data, original(epochs, posterior="design"), steps=True),
     ]
 
@@ -72,6 +72,7 @@ def levers(options: argparse.Namespace) -> list[Training]:
         Training(AS_IT_IS, small, original(epochs), levers=tuple(LEVERS)),
         Training("float32", small, original(epochs), {"precision": "float32"}, steps=True),
         Training("without POD", small, original(epochs, **nodes), steps=True),
+        Training(BY_STEP, small, original(epochs, time_patch=1), steps=True),
         Training("compiled", small, original(epochs), {"compile": True}),
         Training("read by the batch", small, original(epochs), memory="lazy"),
         Training("size large", small, original(epochs, size="large"), steps=True),
@@ -109,11 +110,12 @@ def processes(options: argparse.Namespace) -> list[Training]:
 
 
 def accuracy(options: argparse.Namespace) -> list[Training]:
-    """The original's training on the nodes in float32, and with POD in the precision of `auto`."""
+    """The original's training on the nodes in float32, and with POD in the precision of `auto`,
+    with every time step by itself, and with two as one."""
     kinds: tuple[tuple[str, Values, str], ...] = (
-        ("nodes, float32", {"reduction": "none"}, "float32"),
+        (f"nodes, float32, {BY_STEP}", {"reduction": "none", "time_patch": 1}, "float32"),
+        (f"POD, auto, {BY_STEP}", {"time_patch": 1}, "auto"),
         ("POD, auto", {}, "auto"),
-        (f"POD, auto, {PATCHES}", {"time_patch": 2}, "auto"),
     )
     return [
         Training(

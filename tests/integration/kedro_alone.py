@@ -21,6 +21,7 @@ from simulgen_pipeline.training.world import find_world, joined
 ONLY_WORKER = {
     "RANK": "0",
     "LOCAL_RANK": "0",
+    "LOCAL_WORLD_SIZE": "1",
     "WORLD_SIZE": "1",
     "MASTER_ADDR": "127.0.0.1",
     "MASTER_PORT": "0",

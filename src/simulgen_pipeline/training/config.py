@@ -227,11 +227,14 @@ class VaeConfig(_Frozen):
             num_time_steps: T; static fields have one.
             have_pictures: the designs are pictures.
         """
+        patch = max(1, num_time_steps // FEWEST_PATCHES)
+        if self.time_patch != "auto":
+            patch = min(self.time_patch, num_time_steps)
         usual = {
-            "time_patch": max(1, num_time_steps // FEWEST_PATCHES),
             "posterior": "field" if num_time_steps == 1 and have_pictures else "design",
         }
-        return VaeConfig.model_validate(settled(self.model_dump(), usual))
+        values = settled(self.model_dump(), usual) | {"time_patch": patch}
+        return VaeConfig.model_validate(values)
 
 
 class ConditionerConfig(_Frozen):

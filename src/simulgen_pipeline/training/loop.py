@@ -87,7 +87,7 @@ class Trainer:
             compile_networks(self.objective, progress.not_compiled)
         self.wrapped = world.wrap(self.objective)
         self.parameters = [p for p in self.objective.parameters() if p.requires_grad]
-        self.optimizers = optimizers_for(self.objective, optimisation)
+        self.optimizers = optimizers_for(self.objective, optimisation, world)
         self.scaler = torch.amp.GradScaler(
             world.device.type, enabled=self.precision is torch.float16
         )

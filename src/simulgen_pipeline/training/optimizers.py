@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from simulgen_pipeline.models.vae import Decoder, Encoder
 
 from .config import DecoderOptimisation, OptimisationConfig
+from .world import World
 
 # AdamW's decay rates of the gradient's moments.
 BETAS = (0.9, 0.99)
@@ -38,26 +39,42 @@ class Muon(torch.optim.Optimizer):
     largest would decide otherwise. `torch.optim.Muon` does the same for one matrix after another
     and in bfloat16, which most CPUs multiply several times slower than float32.
 
+    Processes take turns with the matrices and tell each other the updates; momentum they all have.
+
     Source: Jordan et al. 2024, Muon: An optimizer for hidden layers in neural networks.
     """
 
-    def __init__(self, matrices: Iterable[Tensor], weight_decay: float) -> None:
+    def __init__(self, matrices: Iterable[Tensor], weight_decay: float, world: World) -> None:
         of_shape: dict[torch.Size, list[Tensor]] = {}
         for matrix in matrices:
             of_shape.setdefault(matrix.shape, []).append(matrix)
         groups = [{"params": same} for same in of_shape.values()]
         super().__init__(groups, {"lr": 0.0, "weight_decay": weight_decay})
+        self.world = world
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update of every matrix by its gradient; those of one shape go together."""
-        for group in self.param_groups:
+        updates = [self._directions(group["params"]) for group in self.param_groups]
+        self._make_orthogonal(updates)
+        for group, directions in zip(self.param_groups, updates, strict=True):
             matrices: list[Tensor] = group["params"]
-            directions = orthogonal(self._directions(matrices))
             rate = group["lr"] * UPDATE_SIZE * max(matrices[0].shape) ** 0.5
             for matrix, direction in zip(matrices, directions, strict=True):
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])
                 matrix.add_(direction, alpha=-rate)
+
+    def _make_orthogonal(self, updates: list[Float[Tensor, "K R C"]]) -> None:
+        """Change updates to orthogonal ones, each by one of the processes."""
+        size, num_before = self.world.size, 0
+        shares: list[list[Tensor]] = [[] for _ in range(size)]
+        for matrices in updates:
+            for rank, share in enumerate(shares):
+                share.append(matrices[(rank - num_before) % size :: size])
+            num_before += len(matrices)
+        for mine in shares[self.world.rank]:
+            mine.copy_(orthogonal(mine))
+        self.world.tell(shares)
 
     def _directions(self, matrices: list[Tensor]) -> Float[Tensor, "K R C"]:
         """Gradients and momentum, as in Nesterov's method."""
@@ -87,7 +104,7 @@ def orthogonal(matrices: Float[Tensor, "K R C"]) -> Float[Tensor, "K R C"]:
 
 
 def optimizers_for(
-    objective: nn.Module, optimisation: OptimisationConfig
+    objective: nn.Module, optimisation: OptimisationConfig, world: World
 ) -> list[torch.optim.Optimizer]:
     """The optimizers that share an objective's trained weights; their learning rates are set by who
     uses them."""
@@ -100,7 +117,7 @@ def optimizers_for(
     decay = optimisation.weight_decay
     # Fused: one pass over the weights; the default takes a dozen.
     adamw = torch.optim.AdamW(rest, betas=BETAS, weight_decay=decay, fused=True)
-    return [adamw, Muon(matrices, decay)] if matrices else [adamw]
+    return [adamw, Muon(matrices, decay, world)] if matrices else [adamw]
 
 
 def _matrices(objective: nn.Module) -> list[nn.Parameter]:

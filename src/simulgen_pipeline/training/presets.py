@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 VAE_PRESETS: dict[int, dict[str, Any]] = {
-    1: {  # the values of the original SimulGen-VAE
+    1: {  # the values of the original SimulGen-VAE, and half as many steps in time
         "filters": [1024, 512, 256, 128],
         "num_blocks": 1,
-        "time_patch": 1,
+        "time_patch": 2,
         "posterior": "field",
         "relative_loss": False,
         "reconstruction_weight": 1e6,

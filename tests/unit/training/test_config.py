@@ -93,7 +93,8 @@ def test_a_study_decides_of_a_preset_what_is_auto_and_nothing_else(
     preset: int, have_pictures: bool
 ) -> None:
     config = VaeConfig(preset=preset)
-    expected = config.model_copy(update={"posterior": "design", "time_patch": 1})
+    patch = 2 if preset == 1 else 1
+    expected = config.model_copy(update={"posterior": "design", "time_patch": patch})
     assert config.for_fields(num_time_steps=50, have_pictures=have_pictures) == expected
     static = config.for_fields(num_time_steps=1, have_pictures=have_pictures)
     posterior = "field" if have_pictures else "design"
@@ -111,8 +112,8 @@ def test_long_series_are_taken_apart_into_fifty_patches_or_more(
         return config.time_patch
 
     assert patch_of(VaeConfig()) == patch
-    assert patch_of(VaeConfig(time_patch=5)) == 5
-    assert patch_of(VaeConfig(preset=1)) == 1  # the original has none
+    assert patch_of(VaeConfig(time_patch=5)) == min(5, num_time_steps)
+    assert patch_of(VaeConfig(preset=1)) == min(2, num_time_steps)
 
 
 @pytest.mark.parametrize(

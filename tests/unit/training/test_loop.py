@@ -20,6 +20,7 @@ from simulgen_pipeline.training.errors import TrainingDivergedError
 from simulgen_pipeline.training.loop import Trainer
 from simulgen_pipeline.training.optimizers import Muon
 from simulgen_pipeline.training.progress import Progress
+from simulgen_pipeline.training.world import World
 
 NUM_EPOCHS = 12
 SPLIT = Split(train=tuple(range(4)), validation=(4, 5), test=())
@@ -67,6 +68,7 @@ def trainer_of(
         is_main=num_processes == 1,
         wrap=lambda module: module,
         sum=lambda values: values.clone(),
+        tell=lambda shares: None,
     )
     progress = Progress(folder / "logs")
     progress.begin("valley", 0)
@@ -194,7 +196,7 @@ def test_a_training_that_went_back_is_resumed_to_the_same_bits(
 def test_going_back_forgets_the_momentum_of_every_optimizer(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path, Valley((2.0, 2.0)))
     matrix = nn.Parameter(torch.randn(3, 2))
-    trainer.optimizers.append(Muon([matrix], weight_decay=0.0))
+    trainer.optimizers.append(Muon([matrix], weight_decay=0.0, world=trainer.world))
     for parameter in (trainer.objective.place, matrix):
         parameter.grad = torch.ones_like(parameter)
     for optimizer in trainer.optimizers:
@@ -332,9 +334,11 @@ def test_every_precision_learns_on_a_cpu_with_weights_in_float32(
         assert value.dtype is torch.float32
 
 
-def adamw_and_muon(objective: Narrow, _: OptimisationConfig) -> list[torch.optim.Optimizer]:
+def adamw_and_muon(
+    objective: Narrow, _: OptimisationConfig, world: World
+) -> list[torch.optim.Optimizer]:
     layer = objective.layer
-    return [torch.optim.AdamW([layer.bias]), Muon([layer.weight], weight_decay=0.0)]
+    return [torch.optim.AdamW([layer.bias]), Muon([layer.weight], weight_decay=0.0, world=world)]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -1,5 +1,6 @@
 """Optimizers: which weights each has, and what Muon does with its own."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,11 @@ from simulgen_pipeline.training.optimizers import (
     optimizers_for,
     orthogonal,
 )
+from simulgen_pipeline.training.world import World
 
 from .small_objectives import architecture_of, mlp_for
 
+ALONE = World(rank=0, size=1, device=torch.device("cpu"), is_main=True, is_one_machine=True)
 SHAPES = [(3, 20, 20), (2, 40, 12), (1, 7, 30), (1, 1, 9)]
 
 
@@ -50,7 +53,7 @@ def test_muon_does_what_torchs_does_but_for_its_bfloat16() -> None:
     ours = [nn.Parameter(torch.randn(shape)) for shape in ((24, 16), (16, 24), (24, 16))]
     theirs = [nn.Parameter(p.detach().clone()) for p in ours]
     start = [p.detach().clone() for p in ours]
-    muon = Muon(ours, weight_decay=0.1)
+    muon = Muon(ours, weight_decay=0.1, world=ALONE)
     for group in muon.param_groups:
         group["lr"] = 0.02
     reference = torch.optim.Muon(
@@ -73,6 +76,45 @@ def test_muon_does_what_torchs_does_but_for_its_bfloat16() -> None:
         assert (mine - other).norm() < 0.03 * moved
 
 
+@dataclass(frozen=True)
+class Recorder(World):
+    """One of several processes; what it would tell the others is kept."""
+
+    told: list[list[torch.Tensor]] = field(default_factory=list)
+
+    def tell(self, shares: list[list[torch.Tensor]]) -> None:
+        self.told.extend(shares)
+
+
+@pytest.mark.parametrize("size", [2, 3, 9])
+def test_processes_take_turns_with_the_matrices(size: int) -> None:
+    """Each is made orthogonal by one process, which has at most one more than another has."""
+    shapes = ((6, 4), (4, 6), (6, 4), (5, 5), (4, 6), (6, 4))
+    by_shape = [shapes.count(shape) for shape in dict.fromkeys(shapes)]
+    torch.manual_seed(0)
+    gradients = [torch.randn(shape) for shape in shapes]
+
+    def told_by(rank: int, size: int) -> list[list[torch.Tensor]]:
+        world = Recorder(rank, size, torch.device("cpu"), is_main=rank == 0, is_one_machine=True)
+        matrices = [nn.Parameter(torch.zeros(shape)) for shape in shapes]
+        for matrix, gradient in zip(matrices, gradients, strict=True):
+            matrix.grad = gradient
+        Muon(matrices, weight_decay=0.0, world=world).step()
+        return world.told
+
+    (alone,) = told_by(0, 1)
+    together = [told_by(rank, size) for rank in range(size)]
+    nums = [sum(len(part) for part in shares[rank]) for rank, shares in enumerate(together)]
+    assert sum(nums) == len(shapes)
+    assert max(nums) - min(nums) <= 1
+    for group, expected in enumerate(alone):
+        assert len(expected) == by_shape[group]
+        own = [matrix for rank, shares in enumerate(together) for matrix in shares[rank][group]]
+        for matrix in own:
+            assert min((matrix - e).norm() for e in expected) < 1e-5
+        assert len(own) == len(expected)
+
+
 def test_muon_goes_on_from_its_stored_state(tmp_path: Path) -> None:
     shapes = ((6, 4), (4, 6), (6, 4), (5, 5), (4, 6))
     gradients = [[torch.randn(shape) for shape in shapes] for _ in range(6)]
@@ -80,7 +122,7 @@ def test_muon_goes_on_from_its_stored_state(tmp_path: Path) -> None:
     def start() -> tuple[list[nn.Parameter], Muon]:
         torch.manual_seed(1)
         matrices = [nn.Parameter(torch.randn(shape)) for shape in shapes]
-        muon = Muon(matrices, weight_decay=0.1)
+        muon = Muon(matrices, weight_decay=0.1, world=ALONE)
         for group in muon.param_groups:
             group["lr"] = 0.02
         return matrices, muon
@@ -110,7 +152,7 @@ def test_muon_goes_on_from_its_stored_state(tmp_path: Path) -> None:
 def test_hidden_matrices_are_muons_and_all_else_adamws(batch: Batch) -> None:
     vae = HierarchicalVae(architecture_of(batch))
     objective = decoder_objective(vae)
-    adamw, muon = optimizers_for(objective, DecoderOptimisation(optimizer="muon"))
+    adamw, muon = optimizers_for(objective, DecoderOptimisation(optimizer="muon"), ALONE)
     assert isinstance(adamw, torch.optim.AdamW)
     assert isinstance(muon, Muon)
     names = {parameter: name for name, parameter in objective.named_parameters()}
@@ -131,7 +173,7 @@ def test_hidden_matrices_are_muons_and_all_else_adamws(batch: Batch) -> None:
 def test_the_encoders_first_layer_and_head_are_adamws(batch: Batch) -> None:
     vae = HierarchicalVae(architecture_of(batch))
     objective = EvidenceObjective(vae.decoder, vae.encoder, VaeConfig())
-    _, muon = optimizers_for(objective, DecoderOptimisation(optimizer="muon"))
+    _, muon = optimizers_for(objective, DecoderOptimisation(optimizer="muon"), ALONE)
     his = {id(p) for group in muon.param_groups for p in group["params"]}
     for hidden in (vae.encoder.levels, vae.encoder.down):
         assert {id(p) for p in hidden.parameters() if p.ndim == 2} < his
@@ -141,7 +183,7 @@ def test_the_encoders_first_layer_and_head_are_adamws(batch: Batch) -> None:
 
 def test_spectrally_normalised_matrices_are_muons_too(batch: Batch) -> None:
     vae = HierarchicalVae(architecture_of(batch, spectral_normalisation=True))
-    _, muon = optimizers_for(decoder_objective(vae), DecoderOptimisation(optimizer="muon"))
+    _, muon = optimizers_for(decoder_objective(vae), DecoderOptimisation(optimizer="muon"), ALONE)
     his = {id(p) for group in muon.param_groups for p in group["params"]}
     original = vae.decoder.levels[0][0].expand.parametrizations.weight.original  # type: ignore[index]
     assert id(original) in his
@@ -151,7 +193,7 @@ def test_frozen_weights_belong_to_none(batch: Batch) -> None:
     vae = HierarchicalVae(architecture_of(batch))
     objective = decoder_objective(vae)
     vae.decoder.requires_grad_(False)
-    (adamw,) = optimizers_for(objective, DecoderOptimisation(optimizer="muon"))
+    (adamw,) = optimizers_for(objective, DecoderOptimisation(optimizer="muon"), ALONE)
     assert sum(len(group["params"]) for group in adamw.param_groups) == len(
         list(objective.posterior.parameters())
     )
@@ -159,6 +201,6 @@ def test_frozen_weights_belong_to_none(batch: Batch) -> None:
 
 def test_adamw_has_all_weights_where_it_is_asked_for(batch: Batch) -> None:
     objective = decoder_objective(HierarchicalVae(architecture_of(batch)))
-    (adamw,) = optimizers_for(objective, DecoderOptimisation(optimizer="adamw"))
+    (adamw,) = optimizers_for(objective, DecoderOptimisation(optimizer="adamw"), ALONE)
     his = {id(parameter) for parameter in adamw.param_groups[0]["params"]}
     assert his == {id(parameter) for parameter in objective.parameters()}

@@ -16,7 +16,7 @@ WAITED = RuntimeError("Timed out waiting 600000ms for recv operation to complete
 
 
 def world(rank: int, size: int) -> World:
-    return World(rank, size, torch.device("cpu"), is_main=rank == 0)
+    return World(rank, size, torch.device("cpu"), is_main=rank == 0, is_one_machine=True)
 
 
 @pytest.fixture(autouse=True)
