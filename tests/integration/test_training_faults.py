@@ -12,11 +12,24 @@ from typing import Any
 import pytest
 
 from simulgen_pipeline.training import launch
-from simulgen_pipeline.training.errors import DISK_REMEDY, TIMEOUT_REMEDY, TrainingError
+from simulgen_pipeline.training.errors import (
+    DISK_REMEDY,
+    MEMORY_REMEDY,
+    TIMEOUT_REMEDY,
+    TrainingError,
+)
 from simulgen_pipeline.training.work_folders import is_running
 
 from .small_training import equal_weights, train, undisturbed, wait_for
 from .test_training_machines import workers_in
+
+# The system gives 64 MiB more, and the training wants 256.
+HUNGRY = """
+import resource, torch
+held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + 2**26, resource.RLIM_INFINITY))
+torch.ones(2**26)
+"""
 
 
 @contextmanager
@@ -57,7 +70,7 @@ def test_a_process_of_two_that_is_killed_or_hangs(
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_signals_then_a_hang_then_a_full_disk_then_a_damaged_checkpoint(
+def test_signals_hangs_little_memory_then_a_full_disk_then_a_damaged_checkpoint(
     prepared: Any,
     disturbed: Callable[..., None],
     known: dict[int, Any],
@@ -69,6 +82,7 @@ def test_signals_then_a_hang_then_a_full_disk_then_a_damaged_checkpoint(
     with nothing_left(prepared.work), pytest.raises(SystemExit) as left:
         disturbed("os.kill(launcher, signal.SIGTERM); time.sleep(60)", before=2)
     assert left.value.code == 128 + signal.SIGTERM
+    assert caplog.messages[-1] == "Stopped. The same command goes on from the last checkpoint."
 
     monkeypatch.setattr(launch, "GRACE", 1.0)
     hung = "os.kill(os.getpid(), signal.SIGSTOP)"  # alone: no other process waits for it
@@ -83,6 +97,11 @@ def test_signals_then_a_hang_then_a_full_disk_then_a_damaged_checkpoint(
     interrupted = "for p in (launcher, os.getppid()): os.kill(p, signal.SIGINT)\ntime.sleep(60)"
     with nothing_left(prepared.work), pytest.raises(KeyboardInterrupt):
         disturbed(interrupted, before=3)
+
+    with nothing_left(prepared.work), pytest.raises(TrainingError, match="allocate") as error:
+        disturbed(HUNGRY, before=4)
+    assert f"Memory did not suffice. {MEMORY_REMEDY}" in str(error.value)
+    assert "It happened in vae decoder, epoch 5." in str(error.value)
 
     full = f"(folder / 'stage-0-00000005.pt.tmp').symlink_to('{full_device}')"
     with nothing_left(prepared.work), pytest.raises(TrainingError, match="No space left") as error:

@@ -9,7 +9,8 @@ import pandas as pd
 from .artifact import Config, State
 from .config import DataConfig
 from .errors import DataError
-from .pictures import PICTURE_COLUMN, PictureScaler, has_pictures, largest_side
+from .picture_scaler import PictureScaler
+from .pictures import PICTURE_COLUMN, has_pictures, largest_side
 from .scaling import DesignScaler
 
 logger = logging.getLogger(__name__)

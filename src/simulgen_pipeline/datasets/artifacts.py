@@ -10,7 +10,7 @@ from kedro.io.core import VersionNotFoundError
 
 from simulgen_pipeline.data.artifact import Artifact, load_artifact, save_artifact
 from simulgen_pipeline.data.design_scalers import AnyDesignScaler
-from simulgen_pipeline.data.pictures import PictureScaler
+from simulgen_pipeline.data.picture_scaler import PictureScaler
 from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.scaling import DesignScaler, FieldScaler
 from simulgen_pipeline.models.baselines import Baselines

@@ -18,7 +18,7 @@ from simulgen_pipeline.data.design_scalers import AnyDesignScaler
 from simulgen_pipeline.data.designs import design_fingerprint
 from simulgen_pipeline.data.errors import DataError
 from simulgen_pipeline.data.fields import SimulationFields
-from simulgen_pipeline.data.pictures import PictureScaler
+from simulgen_pipeline.data.picture_scaler import PictureScaler
 from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.conditioner import Conditioner, ConditionerArchitecture

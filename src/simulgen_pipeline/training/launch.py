@@ -207,8 +207,10 @@ def run_torchrun(
                 code = process.wait()
                 if exits:
                     raise exits[0]
-        except BaseException:
+        except BaseException as error:
             _stop(process)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                logger.warning("Stopped. The same command goes on from the last checkpoint.")
             raise
     if code != 0:
         report = reports[-1] if reports else None

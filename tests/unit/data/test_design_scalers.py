@@ -11,7 +11,7 @@ from PIL import Image
 from simulgen_pipeline.data.config import DataConfig
 from simulgen_pipeline.data.design_scalers import fit_scaler_of_designs
 from simulgen_pipeline.data.errors import DataError
-from simulgen_pipeline.data.pictures import PictureScaler
+from simulgen_pipeline.data.picture_scaler import PictureScaler
 from simulgen_pipeline.data.scaling import DesignScaler
 
 PARAMETERS = pd.DataFrame({"speed": [1.0, 2.0, 4.0]})

@@ -1,353 +1,131 @@
-"""Pictures of designs: any size and mode, natural order, principal components, clear errors."""
+"""Levels of pictures: any size and mode, clear errors."""
 
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
 from simulgen_pipeline.data.errors import DataError
-from simulgen_pipeline.data.picture_folder import list_pictures
-from simulgen_pipeline.data.pictures import PictureScaler, read_picture
+from simulgen_pipeline.data.pictures import read_picture
 
-SIZE = 32
+from .blobs import SIZE, blob
+
 WHITE = 65535
 
 
-def blob(x: float, y: float, size: int = SIZE) -> np.ndarray:
-    """A grey picture with a bright spot at (x, y), both from 0 to 1."""
-    ticks = (np.arange(size) + 0.5) / size
-    distance = (ticks[None] - x) ** 2 + (ticks[:, None] - y) ** 2
-    return np.round(255 * np.exp(-distance / 0.02)).astype(np.uint8)
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I"])
+def test_every_mode_gives_the_same_picture(tmp_path: Path, mode: str) -> None:
+    pixels = np.zeros((SIZE, SIZE), dtype=np.uint8)
+    pixels[4:20, 8:16] = 255
+    image = Image.fromarray(pixels)
+    suffix = "tiff" if mode in ("CMYK", "I") else "png"
+    if mode in ("I;16", "I"):
+        image = Image.fromarray(pixels.astype(np.uint16) * 257)
+        image = image if mode == "I;16" else image.convert("I")
+    else:
+        image = image.convert(mode)
+    path = tmp_path / f"a.{suffix}"
+    image.save(path)
+    levels = read_picture(path, SIZE)
+    assert levels.shape == (SIZE, SIZE, 3)
+    assert levels.dtype == np.uint16
+    np.testing.assert_array_equal(levels[..., 0], pixels * np.uint16(257))
 
 
-@pytest.fixture
-def blobs() -> np.ndarray:
-    places = np.random.default_rng(0).uniform(0.2, 0.8, (30, 2))
-    return np.stack([blob(*place) for place in places])
+@pytest.mark.parametrize("factor", [256, 257])
+def test_file_of_16_bits_gives_the_levels_of_one_of_8(tmp_path: Path, factor: int) -> None:
+    """Levels of 8 bits are made ones of 16 in either way."""
+    for name, pixels in (("bright", blob(0.5, 0.5)), ("dark", blob(0.5, 0.5) // 80)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}_8.png")
+        Image.fromarray(pixels.astype(np.uint16) * factor).save(tmp_path / f"{name}_16.png")
+        shallow, deep = (read_picture(tmp_path / f"{name}_{n}.png", 16) for n in (8, 16))
+        # Both are rounded to whole levels of 16 bits after they are resized.
+        np.testing.assert_allclose(deep, shallow * (factor / 257), atol=1)
 
 
-class TestListing:
-    def test_order_is_natural_and_ids_are_stems(self, tmp_path: Path) -> None:
-        for name in ("d10.png", "d9.JPG", "D2.jpeg", "notes.txt", ".hidden.png"):
-            (tmp_path / name).write_bytes(b"")
-        table = list_pictures(tmp_path)
-        assert table.index.tolist() == ["D2", "d9", "d10"]
-        assert table.index.name == "id"
-        assert table["picture"].tolist() == [
-            str(tmp_path / name) for name in ("D2.jpeg", "d9.JPG", "d10.png")
-        ]
-
-    def test_empty_folder_is_an_error(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="no pictures"):
-            list_pictures(tmp_path)
-
-    def test_same_stem_twice_is_an_error(self, tmp_path: Path) -> None:
-        for name in ("a.png", "a.jpg"):
-            (tmp_path / name).write_bytes(b"")
-        with pytest.raises(DataError, match="several pictures called 'a'"):
-            list_pictures(tmp_path)
+@pytest.mark.parametrize(
+    "levels", [np.full((4, 4), 0.5, np.float32), np.full((4, 4), 70000), np.full((4, 4), -1)]
+)
+def test_levels_of_more_than_16_bits_are_refused(tmp_path: Path, levels: np.ndarray) -> None:
+    whole = levels.dtype.kind == "i"
+    Image.fromarray(levels.astype(np.int32) if whole else levels).save(tmp_path / "deep.tiff")
+    with pytest.raises(DataError, match=r"^\S*deep\.tiff: Levels.* Convert them\.$"):
+        read_picture(tmp_path / "deep.tiff", SIZE)
 
 
-class TestReading:
-    @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I"])
-    def test_every_mode_gives_the_same_picture(self, tmp_path: Path, mode: str) -> None:
-        pixels = np.zeros((SIZE, SIZE), dtype=np.uint8)
-        pixels[4:20, 8:16] = 255
-        image = Image.fromarray(pixels)
-        suffix = "tiff" if mode in ("CMYK", "I") else "png"
-        if mode in ("I;16", "I"):
-            image = Image.fromarray(pixels.astype(np.uint16) * 257)
-            image = image if mode == "I;16" else image.convert("I")
-        else:
-            image = image.convert(mode)
-        path = tmp_path / f"a.{suffix}"
-        image.save(path)
-        levels = read_picture(path, SIZE)
-        assert levels.shape == (SIZE, SIZE, 3)
-        assert levels.dtype == np.uint16
-        np.testing.assert_array_equal(levels[..., 0], pixels * np.uint16(257))
-
-    @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
-    def test_dark_picture_of_16_bits_is_as_dark_as_of_8(self, mode: str) -> None:
-        """It has no level above 3 of 255, where its neighbour has 255."""
-        bright = blob(0.5, 0.5)
-        dark = bright // 80
-        scaler = PictureScaler(SIZE).fit(np.stack([bright, dark]))
-        for pixels in (bright, dark):
-            image = Image.fromarray(pixels.astype(np.int32) * 257).convert(mode)
-            assert image.mode == mode
-            for left, right in zip(
-                vars(scaler.inputs([image])).values(),
-                vars(scaler.inputs(pixels[None])).values(),
-                strict=True,
-            ):
-                np.testing.assert_array_equal(left, right)
-
-    @pytest.mark.parametrize("factor", [256, 257])
-    def test_file_of_16_bits_gives_the_levels_of_one_of_8(
-        self, tmp_path: Path, factor: int
-    ) -> None:
-        """Levels of 8 bits are made ones of 16 in either way."""
-        for name, pixels in (("bright", blob(0.5, 0.5)), ("dark", blob(0.5, 0.5) // 80)):
-            Image.fromarray(pixels).save(tmp_path / f"{name}_8.png")
-            Image.fromarray(pixels.astype(np.uint16) * factor).save(tmp_path / f"{name}_16.png")
-            shallow, deep = (read_picture(tmp_path / f"{name}_{n}.png", 16) for n in (8, 16))
-            # Both are rounded to whole levels of 16 bits after they are resized.
-            np.testing.assert_allclose(deep, shallow * (factor / 257), atol=1)
-
-    @pytest.mark.parametrize(
-        "levels", [np.full((4, 4), 0.5, np.float32), np.full((4, 4), 70000), np.full((4, 4), -1)]
-    )
-    def test_levels_of_more_than_16_bits_are_refused(
-        self, tmp_path: Path, levels: np.ndarray
-    ) -> None:
-        whole = levels.dtype.kind == "i"
-        Image.fromarray(levels.astype(np.int32) if whole else levels).save(tmp_path / "deep.tiff")
-        with pytest.raises(DataError, match=r"^\S*deep\.tiff: Levels.* Convert them\.$"):
-            read_picture(tmp_path / "deep.tiff", SIZE)
-
-    def test_transparent_parts_are_white(self, tmp_path: Path) -> None:
-        image = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
-        image.save(tmp_path / "a.png")
-        assert (read_picture(tmp_path / "a.png", 8) == WHITE).all()
-
-    def test_orientation_of_a_photograph_is_followed(self, tmp_path: Path) -> None:
-        pixels = np.zeros((8, 8), dtype=np.uint8)
-        pixels[:4] = 255  # bright half on top
-        image = Image.fromarray(pixels)
-        exif = image.getexif()
-        exif[0x0112] = 3  # upside down
-        image.save(tmp_path / "a.png", exif=exif)
-        levels = read_picture(tmp_path / "a.png", 8)
-        assert (levels[4:] == WHITE).all()
-        assert (levels[:4] == 0).all()
-
-    def test_other_sizes_are_resized_to_the_square(self, tmp_path: Path) -> None:
-        image = Image.new("RGB", (100, 40), "black")
-        image.paste("white", (0, 0, 50, 40))
-        image.save(tmp_path / "a.png")
-        levels = read_picture(tmp_path / "a.png", 16)
-        assert levels.shape == (16, 16, 3)
-        assert (levels[:, :7] == WHITE).all()
-        assert (levels[:, 9:] == 0).all()
-
-    @pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n0000"])
-    def test_broken_file_is_named(self, tmp_path: Path, content: bytes) -> None:
-        path = tmp_path / "broken.png"
-        path.write_bytes(content)
-        with pytest.raises(DataError, match=r"broken\.png is not a readable picture"):
-            read_picture(path, SIZE)
-
-    def test_truncated_file_is_named(self, tmp_path: Path) -> None:
-        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(tmp_path / "cut.png")
-        whole = (tmp_path / "cut.png").read_bytes()
-        (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-        with pytest.raises(DataError, match=r"cut\.png is not a readable picture"):
-            read_picture(tmp_path / "cut.png", SIZE)
-
-    def test_missing_file_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"no picture .*gone\.png"):
-            read_picture(tmp_path / "gone.png", SIZE)
-
-    def test_picture_of_too_many_pixels_is_refused(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("simulgen_pipeline.data.pictures.MOST_PIXELS", 100)
-        Image.new("L", (20, 20)).save(tmp_path / "big.png")
-        with pytest.raises(DataError, match=r"^\S*big\.png has 20 x 20 pixels"):
-            read_picture(tmp_path / "big.png", SIZE)
-
-    def test_picture_that_pillow_refuses_for_its_size_is_too_large_not_broken(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-        Image.new("L", (20, 20)).save(tmp_path / "big.png")
-        with pytest.raises(DataError, match=r"^\S*big\.png has too many pixels .* Save it smaller"):
-            read_picture(tmp_path / "big.png", SIZE)
-
-    def test_levels_of_16_bits_are_kept_when_pictures_are_resized(self, tmp_path: Path) -> None:
-        pixels = np.full((SIZE, SIZE), 1000, dtype=np.uint16)
-        pixels[:, ::2] = 1001
-        Image.fromarray(pixels).save(tmp_path / "deep.png")
-        assert set(read_picture(tmp_path / "deep.png", SIZE).ravel()) == {1000, 1001}
-        half = read_picture(tmp_path / "deep.png", SIZE // 2)
-        assert set(half.ravel()) <= {1000, 1001}
+def test_transparent_parts_are_white(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    image.save(tmp_path / "a.png")
+    assert (read_picture(tmp_path / "a.png", 8) == WHITE).all()
 
 
-class TestScaler:
-    def test_grey_pictures_have_one_channel(self, blobs: np.ndarray) -> None:
-        inputs = PictureScaler(SIZE).fit(blobs).inputs(blobs[:4])
-        assert inputs.pictures is not None
-        np.testing.assert_array_equal(inputs.pictures, blobs[:4, None])
+def test_orientation_of_a_photograph_is_followed(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8), dtype=np.uint8)
+    pixels[:4] = 255  # bright half on top
+    image = Image.fromarray(pixels)
+    exif = image.getexif()
+    exif[0x0112] = 3  # upside down
+    image.save(tmp_path / "a.png", exif=exif)
+    levels = read_picture(tmp_path / "a.png", 8)
+    assert (levels[4:] == WHITE).all()
+    assert (levels[:4] == 0).all()
 
-    def test_colours_keep_three_channels(self, blobs: np.ndarray) -> None:
-        colours = np.stack([blobs, blobs // 2, 255 - blobs], axis=-1)
-        inputs = PictureScaler(SIZE).fit(colours).inputs(colours[:4])
-        assert inputs.pictures is not None
-        np.testing.assert_array_equal(inputs.pictures, np.moveaxis(colours[:4], -1, 1))
 
-    def test_features_describe_the_training_pictures(self, blobs: np.ndarray) -> None:
-        scaler = PictureScaler(SIZE).fit(blobs)
-        features = scaler.inputs(blobs).features
-        np.testing.assert_allclose(features.std(axis=0, ddof=1)[0], 1.0, rtol=1e-4)
-        np.testing.assert_allclose(features.mean(axis=0), 0.0, atol=1e-4)
-        rebuilt = features * scaler.scale_ @ scaler.components_ + scaler.mean_
-        deviation = np.square(rebuilt - blobs.reshape(30, -1) / 255).sum()
-        total = np.square(blobs.reshape(30, -1) / 255 - scaler.mean_).sum()
-        assert deviation < 1.1e-3 * total
+def test_other_sizes_are_resized_to_the_square(tmp_path: Path) -> None:
+    image = Image.new("RGB", (100, 40), "black")
+    image.paste("white", (0, 0, 50, 40))
+    image.save(tmp_path / "a.png")
+    levels = read_picture(tmp_path / "a.png", 16)
+    assert levels.shape == (16, 16, 3)
+    assert (levels[:, :7] == WHITE).all()
+    assert (levels[:, 9:] == 0).all()
 
-    def test_pictures_given_as_files_arrays_and_images_are_the_same(
-        self, blobs: np.ndarray, tmp_path: Path
-    ) -> None:
-        paths = [tmp_path / f"{i}.png" for i in range(3)]
-        for path, picture in zip(paths, blobs, strict=False):
-            Image.fromarray(picture).save(path)
-        scaler = PictureScaler(SIZE).fit(blobs)
-        expected = scaler.inputs(blobs[:3]).features
-        images = [Image.open(path) for path in paths]
-        for given in (paths, images, pd.DataFrame({"picture": map(str, paths)})):
-            np.testing.assert_array_equal(scaler.inputs(given).features, expected)
 
-    def test_an_image_is_turned_as_its_file_is(self, blobs: np.ndarray, tmp_path: Path) -> None:
-        image = Image.fromarray(blobs[0])
-        exif = image.getexif()
-        exif[0x0112] = 6  # taken on its side
-        image.save(tmp_path / "a.png", exif=exif)
-        scaler = PictureScaler(SIZE).fit(blobs)
-        expected = scaler.inputs([tmp_path / "a.png"]).features
-        assert not np.allclose(expected, scaler.inputs(blobs[:1]).features)
-        with Image.open(tmp_path / "a.png") as opened:
-            np.testing.assert_array_equal(scaler.inputs([opened]).features, expected)
+@pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n0000"])
+def test_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.png"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"broken\.png is not a readable picture"):
+        read_picture(path, SIZE)
 
-    def test_a_broken_image_is_named(self, blobs: np.ndarray, tmp_path: Path) -> None:
-        Image.fromarray(blobs[0]).save(tmp_path / "cut.png")
-        whole = (tmp_path / "cut.png").read_bytes()
-        (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-        scaler = PictureScaler(SIZE).fit(blobs)
-        with (
-            Image.open(tmp_path / "cut.png") as opened,
-            pytest.raises(DataError, match=r"cut\.png is not a readable picture"),
-        ):
-            scaler.inputs([opened])
 
-    def test_an_axis_of_one_colour_is_no_matter(self, blobs: np.ndarray) -> None:
-        scaler = PictureScaler(SIZE).fit(blobs)
-        expected = scaler.inputs(blobs[:2]).features
-        np.testing.assert_array_equal(scaler.inputs(blobs[:2, :, :, None]).features, expected)
+def test_truncated_file_is_named(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "cut.png")
+    whole = (tmp_path / "cut.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"cut\.png is not a readable picture"):
+        read_picture(tmp_path / "cut.png", SIZE)
 
-    def test_large_pictures_are_reduced_for_their_components(self) -> None:
-        places = np.random.default_rng(0).uniform(0.2, 0.8, (8, 2))
-        large = np.stack([blob(*place, size=256) for place in places])
-        scaler = PictureScaler(256).fit(large)
-        assert scaler.components_.shape[1] == 64 * 64
-        inputs = scaler.inputs(large)
-        assert inputs.pictures is not None
-        assert inputs.pictures.shape == (8, 1, 256, 256)
 
-    def test_unlike_picture_is_warned_of(
-        self, blobs: np.ndarray, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        scaler = PictureScaler(SIZE).fit(blobs)
-        scaler.inputs(blobs)
-        assert not caplog.messages
-        stripes = np.tile(np.array([0, 255], dtype=np.uint8), (1, SIZE, SIZE // 2))
-        scaler.inputs(stripes)
-        assert "1 of 1 pictures are unlike the training pictures" in caplog.messages[0]
-        assert "The first is picture 0." in caplog.messages[0]
-        scaler.inputs(np.stack([blobs[0], blobs[0] // 2, blobs[0]], axis=-1)[None], warn=False)
-        assert len(caplog.messages) == 1
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no picture .*gone\.png"):
+        read_picture(tmp_path / "gone.png", SIZE)
 
-    def test_colours_after_grey_training_are_warned_of(
-        self, blobs: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        scaler = PictureScaler(SIZE).fit(blobs)
-        coloured = np.stack([blobs[0], blobs[0] // 2, blobs[0]], axis=-1)
-        Image.fromarray(coloured).save(tmp_path / "red.png")
-        scaler.inputs([tmp_path / "red.png"])
-        assert "only their red levels are seen" in caplog.messages[0]
-        assert f"The first is {tmp_path / 'red.png'}." in caplog.messages[0]
 
-    @pytest.mark.parametrize("levels", [(0, 1), (0, 255), (100, 110)])
-    def test_masks_are_seen_alike_whatever_their_levels(
-        self, blobs: np.ndarray, caplog: pytest.LogCaptureFixture, levels: tuple[int, int]
-    ) -> None:
-        inside = blobs > 100
-        low, high = np.array(levels, np.uint8)
-        expected = PictureScaler(SIZE).fit(255 * inside.astype(np.uint8))
-        inputs = (
-            PictureScaler(SIZE).fit(np.where(inside, high, low)).inputs(np.where(inside, high, low))
-        )
-        assert inputs.pictures is not None
-        assert np.ptp(inputs.pictures.astype(int)) >= 127
-        np.testing.assert_array_equal(inputs.pictures[:, 0] > 127, inside)
-        features = expected.inputs(255 * inside.astype(np.uint8)).features
-        np.testing.assert_allclose(np.abs(inputs.features), np.abs(features), atol=1e-3)
-        assert not caplog.messages
+def test_picture_of_too_many_pixels_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulgen_pipeline.data.pictures.MOST_PIXELS", 100)
+    Image.new("L", (20, 20)).save(tmp_path / "big.png")
+    with pytest.raises(DataError, match=r"^\S*big\.png has 20 x 20 pixels"):
+        read_picture(tmp_path / "big.png", SIZE)
 
-    def test_dark_levels_of_16_bits_tell_pictures_apart(
-        self, blobs: np.ndarray, tmp_path: Path
-    ) -> None:
-        paths = [tmp_path / f"{i}.png" for i in range(len(blobs))]
-        for path, picture in zip(paths, blobs, strict=True):
-            Image.fromarray(picture.astype(np.uint16)).save(path)  # at most 255 of 65535
-        seen = PictureScaler(SIZE).fit(paths).inputs(paths).pictures
-        assert seen is not None
-        np.testing.assert_allclose(seen[:, 0], 64 + blobs / 2, atol=1)
 
-    def test_levels_far_beyond_those_of_training_are_warned_of(
-        self, blobs: np.ndarray, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        scaler = PictureScaler(SIZE).fit(blobs // 4)
-        scaler.inputs(blobs // 3)
-        assert not caplog.messages
-        scaler.inputs(blobs[:3])
-        assert "3 of 3 pictures are unlike the training pictures" in caplog.messages[0]
+def test_picture_that_pillow_refuses_for_its_size_is_too_large_not_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    Image.new("L", (20, 20)).save(tmp_path / "big.png")
+    with pytest.raises(DataError, match=r"^\S*big\.png has too many pixels .* Save it smaller"):
+        read_picture(tmp_path / "big.png", SIZE)
 
-    def test_levels_that_differ_much_less_than_those_of_training_are_warned_of(
-        self, blobs: np.ndarray, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        masks = (blobs > 100).astype(np.uint8)
-        scaler = PictureScaler(SIZE).fit(255 * masks)
-        scaler.inputs(128 * masks)
-        assert not caplog.messages
-        scaler.inputs(np.concatenate([255 * masks[:2], masks[:3]]))
-        assert "3 of 5 pictures are unlike the training pictures" in caplog.messages[0]
-        assert "The first is picture 2." in caplog.messages[0]
 
-    def test_same_pictures_are_an_error(self, blobs: np.ndarray) -> None:
-        with pytest.raises(DataError, match="All 5 training pictures are the same"):
-            PictureScaler(SIZE).fit(np.repeat(blobs[:1], 5, axis=0))
-
-    @pytest.mark.parametrize(
-        ("given", "message"),
-        [
-            (np.zeros((4, 3)), r"shape \[4, 3\]"),
-            (np.zeros((1, 8, 8)), "dtype float64"),
-            (np.zeros((1, 8, 8, 2), dtype=np.uint8), r"shape \[8, 8, 2\]"),
-            ([1.0, 2.0], "got a float"),
-            ([], "no pictures"),
-            (pd.DataFrame({"power": [1.0]}), "trained on pictures"),
-        ],
-    )
-    def test_other_inputs_are_refused(self, blobs: np.ndarray, given: object, message: str) -> None:
-        with pytest.raises(DataError, match=message):
-            PictureScaler(SIZE).fit(blobs).inputs(given)  # type: ignore[arg-type]
-
-    def test_saved_scaler_gives_the_same_inputs(self, blobs: np.ndarray) -> None:
-        scaler = PictureScaler(SIZE).fit(blobs)
-        again = PictureScaler.from_state(scaler.config(), scaler.state())
-        for mine, theirs in zip(
-            vars(scaler.inputs(blobs)).values(), vars(again.inputs(blobs)).values(), strict=True
-        ):
-            np.testing.assert_array_equal(mine, theirs)
-
-    def test_rows_can_be_taken(self, blobs: np.ndarray) -> None:
-        inputs = PictureScaler(SIZE).fit(blobs).inputs(blobs)
-        taken = inputs.take([3, 1])
-        assert len(taken) == 2
-        assert taken.pictures is not None
-        np.testing.assert_array_equal(taken.features, inputs.features[[3, 1]])
-        np.testing.assert_array_equal(taken.pictures[:, 0], blobs[[3, 1]])
+def test_levels_of_16_bits_are_kept_when_pictures_are_resized(tmp_path: Path) -> None:
+    pixels = np.full((SIZE, SIZE), 1000, dtype=np.uint16)
+    pixels[:, ::2] = 1001
+    Image.fromarray(pixels).save(tmp_path / "deep.png")
+    assert set(read_picture(tmp_path / "deep.png", SIZE).ravel()) == {1000, 1001}
+    half = read_picture(tmp_path / "deep.png", SIZE // 2)
+    assert set(half.ravel()) <= {1000, 1001}

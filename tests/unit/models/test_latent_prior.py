@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from simulgen_pipeline.data.pictures import PictureScaler
+from simulgen_pipeline.data.picture_scaler import PictureScaler
 from simulgen_pipeline.data.representation import FieldRepresentation
 from simulgen_pipeline.data.scaling import DesignScaler, FieldScaler
 from simulgen_pipeline.data.split import Split

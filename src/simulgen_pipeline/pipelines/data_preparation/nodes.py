@@ -14,7 +14,8 @@ from simulgen_pipeline.data.designs import design_fingerprint, match_designs, re
 from simulgen_pipeline.data.errors import DataError
 from simulgen_pipeline.data.fields import SimulationFields
 from simulgen_pipeline.data.ingest import IngestedSimulations, ingest
-from simulgen_pipeline.data.pictures import PictureScaler, has_pictures
+from simulgen_pipeline.data.picture_scaler import PictureScaler
+from simulgen_pipeline.data.pictures import has_pictures
 from simulgen_pipeline.data.reduction import PodBasis
 from simulgen_pipeline.data.representation import ChannelFields, FieldRepresentation
 from simulgen_pipeline.data.scaling import FieldScaler
