@@ -4,12 +4,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import mlflow
 import pandas as pd
 import pytest
 from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog, MemoryDataset
 
-mlflow: Any = pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+from simulgen_pipeline.tracking import TrackingHooks
 
 PROJECT = Path(__file__).parents[2]
 
@@ -18,8 +19,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of packages of MLflow's
 
 @pytest.fixture
 def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    from simulgen_pipeline.tracking import TrackingHooks
-
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     hooks = TrackingHooks()
