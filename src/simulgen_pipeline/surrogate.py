@@ -45,8 +45,9 @@ class Surrogate:
     """A trained VAE and conditioner, and the baselines that it was compared with.
 
     Attributes:
-        vae, conditioner, baselines: the models. Conditioner and baselines were fitted to training
-            and validation designs; calibrated were others, that do not know the validation designs.
+        vae, conditioner, baselines: the models, which stay (`with_models` gives a surrogate with
+            others). Conditioner and baselines were fitted to training and validation designs;
+            calibrated were others, that do not know the validation designs.
         metadata: name, units, mesh and times of the field.
         factors: by model, what its own spread is multiplied with so that 90% intervals hold on the
             validation designs; 1 before calibration.

@@ -23,7 +23,7 @@ from simulgen_pipeline.training.work_folders import is_running
 from .small_training import equal_weights, train, undisturbed, wait_for
 from .test_training_machines import workers_in
 
-# The system gives 64 MiB more, and the training wants 256.
+# The system gives 64 MiB more, and what is wanted is 256.
 HUNGRY = """
 import resource, torch
 held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
@@ -82,7 +82,9 @@ def test_signals_hangs_little_memory_then_a_full_disk_then_a_damaged_checkpoint(
     with nothing_left(prepared.work), pytest.raises(SystemExit) as left:
         disturbed("os.kill(launcher, signal.SIGTERM); time.sleep(60)", before=2)
     assert left.value.code == 128 + signal.SIGTERM
-    assert caplog.messages[-1] == "Stopped. The same command goes on from the last checkpoint."
+    assert (
+        caplog.messages[-1] == "Stopped. The same command goes on from the last checkpoint, if any."
+    )
 
     monkeypatch.setattr(launch, "GRACE", 1.0)
     hung = "os.kill(os.getpid(), signal.SIGSTOP)"  # alone: no other process waits for it

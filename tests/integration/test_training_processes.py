@@ -92,6 +92,47 @@ def test_any_number_of_processes_gives_what_one_gives(prepared: Any) -> None:
             assert_equal_within_rounding(train_on(prepared, num_processes, short), one)
 
 
+MUON = """
+import sys
+import torch
+from torch import nn
+from simulgen_pipeline.training.optimizers import Muon
+from simulgen_pipeline.training.world import find_world, joined
+
+world = find_world(leads=True)
+torch.manual_seed(0)
+shapes = ((6, 4), (5, 5), (6, 4), (6, 4), (6, 4), (5, 5), (6, 4))
+with joined(world, timeout=60.0):
+    matrices = [nn.Parameter(torch.randn(shape)) for shape in shapes]
+    muon = Muon(matrices, weight_decay=0.1, world=world)
+    for group in muon.param_groups:
+        group["lr"] = 0.02
+    for _ in range(3):
+        for matrix in matrices:
+            matrix.grad = torch.randn_like(matrix)
+        muon.step()
+    torch.save([matrix.detach() for matrix in matrices], sys.argv[1] + "/%d.pt" % world.rank)
+"""
+
+
+def test_every_process_gets_all_of_muons_updates_in_their_places(tmp_path: Path) -> None:
+    (tmp_path / "muon.py").write_text(MUON)
+    results = []
+    for size in (1, 3):
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        where = ["--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={size}"]
+        command = [sys.executable, "-m", "torch.distributed.run", *where, str(tmp_path / "muon.py")]
+        environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+        subprocess.run([*command, str(folder)], env=environment, check=True, capture_output=True)
+        results += [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(size)]
+    alone, *together = results
+    for matrices in together:
+        for matrix, first, expected in zip(matrices, together[0], alone, strict=True):
+            assert torch.equal(matrix, first)
+            torch.testing.assert_close(matrix, expected)
+
+
 RUN_AND_DIE = """
 import os, signal, sys
 from simulgen_pipeline.training import checkpoints, worker

@@ -52,7 +52,7 @@ class Lift:
             modes = torch.from_numpy(basis.modes_).to(torch.float32, copy=True)
             self._matrix = modes.mul_(self._scale * basis.coefficient_scale_)
         self._to_coordinates: Tensor | None = None
-        last = decoder.last
+        last = decoder.last_linear
         if last is not None and last.in_features < last.out_features:
             # Orthonormal directions: what is rounded in them is rounded as in channels.
             directions, to_coordinates = torch.linalg.qr(last.weight)
@@ -79,8 +79,8 @@ class Lift:
             mean, variance: to write to.
         """
         num_members = len(latents.main)
-        told = self._told(Latents(*(part.flatten(0, 1) for part in latents)))
-        of_members = told.unflatten(0, (num_members, -1)).flatten(1, 2)  # (K, S, F)
+        decoded = self._decode(Latents(*(part.flatten(0, 1) for part in latents)))
+        of_members = decoded.unflatten(0, (num_members, -1)).flatten(1, 2)  # (K, S, F)
         contrasts = torch.tensordot(_contrasts(num_members), of_members, dims=1)
         means, variances = (
             torch.from_numpy(part).view(-1, len(self._offset)) for part in (mean, variance)
@@ -91,18 +91,18 @@ class Lift:
             self._write_fields(contrasts[0, rows], means[rows])
             self._write_squares(contrasts[1:, rows], variances[rows])
 
-    def _told(self, latents: Latents) -> Float[Tensor, "B T F"]:
+    def _decode(self, latents: Latents) -> Float[Tensor, "B T F"]:
         """Coordinates, or channels, of decoded latents."""
         if self._to_coordinates is None:
             channels: Tensor = self._decoder(latents)
             return channels
         return self._decoder.features(latents) @ self._to_coordinates
 
-    def _write_fields(self, told: Float[Tensor, "S F"], fields: Float[Tensor, "S M"]) -> None:
+    def _write_fields(self, lifted: Float[Tensor, "S F"], fields: Float[Tensor, "S M"]) -> None:
         if self._matrix is None:
-            torch.addcmul(self._offset, told, self._scale, out=fields)
+            torch.addcmul(self._offset, lifted, self._scale, out=fields)
         else:
-            torch.addmm(self._offset, told, self._matrix, out=fields)
+            torch.addmm(self._offset, lifted, self._matrix, out=fields)
 
     def _write_squares(
         self, deviations: Float[Tensor, "D S F"], total: Float[Tensor, "S M"]

@@ -134,8 +134,9 @@ class Decoder(nn.Module):
         return Latents(latents.main, torch.stack(levels, dim=1))
 
     @property
-    def last(self) -> nn.Linear | None:
-        """The layer that takes `features` to the field, if that is all that is between them."""
+    def last_linear(self) -> nn.Linear | None:
+        """The layer that takes `features` to the field; None where more is between them: patches of
+        time steps, or modes of static fields."""
         is_all = self.architecture.time_patch == 1 and self.modes is None
         return self.out if is_all else None
 

@@ -227,13 +227,12 @@ class VaeConfig(_Frozen):
             num_time_steps: T; static fields have one.
             have_pictures: the designs are pictures.
         """
-        patch = max(1, num_time_steps // FEWEST_PATCHES)
-        if self.time_patch != "auto":
-            patch = min(self.time_patch, num_time_steps)
         usual = {
+            "time_patch": max(1, num_time_steps // FEWEST_PATCHES),
             "posterior": "field" if num_time_steps == 1 and have_pictures else "design",
         }
-        values = settled(self.model_dump(), usual) | {"time_patch": patch}
+        values = settled(self.model_dump(), usual)
+        values["time_patch"] = min(values["time_patch"], num_time_steps)
         return VaeConfig.model_validate(values)
 
 

@@ -209,8 +209,11 @@ def run_torchrun(
                     raise exits[0]
         except BaseException as error:
             _stop(process)
-            if isinstance(error, KeyboardInterrupt | SystemExit):
-                logger.warning("Stopped. The same command goes on from the last checkpoint.")
+            is_stopped = isinstance(error, KeyboardInterrupt | SystemExit)
+            if is_stopped and (meeting is None or meeting.leads):
+                logger.warning(
+                    "Stopped. The same command goes on from the last checkpoint, if any."
+                )
             raise
     if code != 0:
         report = reports[-1] if reports else None

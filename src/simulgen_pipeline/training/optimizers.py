@@ -39,7 +39,8 @@ class Muon(torch.optim.Optimizer):
     largest would decide otherwise. `torch.optim.Muon` does the same for one matrix after another
     and in bfloat16, which most CPUs multiply several times slower than float32.
 
-    Processes take turns with the matrices and tell each other the updates; momentum they all have.
+    Processes of one machine take turns with the matrices and exchange the updates, which between
+    machines would be nearly as much to send as the gradients; momentum they all have.
 
     Source: Jordan et al. 2024, Muon: An optimizer for hidden layers in neural networks.
     """
@@ -65,7 +66,11 @@ class Muon(torch.optim.Optimizer):
                 matrix.add_(direction, alpha=-rate)
 
     def _make_orthogonal(self, updates: list[Float[Tensor, "K R C"]]) -> None:
-        """Change updates to orthogonal ones, each by one of the processes."""
+        """Change updates to orthogonal ones."""
+        if self.world.size == 1 or not self.world.is_one_machine:
+            for matrices in updates:
+                matrices.copy_(orthogonal(matrices))
+            return
         size, num_before = self.world.size, 0
         shares: list[list[Tensor]] = [[] for _ in range(size)]
         for matrices in updates:
@@ -74,7 +79,7 @@ class Muon(torch.optim.Optimizer):
             num_before += len(matrices)
         for mine in shares[self.world.rank]:
             mine.copy_(orthogonal(mine))
-        self.world.tell(shares)
+        self.world.exchange(shares)
 
     def _directions(self, matrices: list[Tensor]) -> Float[Tensor, "K R C"]:
         """Gradients and momentum, as in Nesterov's method."""

@@ -41,23 +41,23 @@ class World:
         dist.all_reduce(total)
         return total
 
-    def tell(self, shares: list[list[Tensor]]) -> None:
-        """Fill in, on every process, what each of them knows.
+    def exchange(self, shares: list[list[Tensor]]) -> None:
+        """Fill in, on every process, what the others have.
 
         Args:
-            shares: by rank, tensors of the same shapes on all processes; those of this one have the
-                values that it tells.
+            shares: by rank, tensors of the same shapes on all processes; this one has the values of
+                its own rank's.
         """
-        if self.size == 1:
-            return
-        told = [torch.cat([part.flatten() for part in share]) for share in shares]
-        waits = [dist.broadcast(all_of_it, i, async_op=True) for i, all_of_it in enumerate(told)]
-        for wait, all_of_it, share in zip(waits, told, shares, strict=True):
+        sizes = [[part.numel() for part in share] for share in shares]
+        flat = [share[0].new_empty(sum(of)) for share, of in zip(shares, sizes, strict=True)]
+        torch.cat([part.flatten() for part in shares[self.rank]], out=flat[self.rank])
+        waits = [dist.broadcast(values, rank, async_op=True) for rank, values in enumerate(flat)]
+        for rank, wait in enumerate(waits):
             wait.wait()
-            for part, values in zip(
-                share, all_of_it.split([p.numel() for p in share]), strict=True
-            ):
-                part.copy_(values.view_as(part))
+            if rank != self.rank:
+                values = flat[rank].split(sizes[rank])
+                for part, value in zip(shares[rank], values, strict=True):
+                    part.copy_(value.view_as(part))
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module with gradients averaged over all processes; one process has nothing to average

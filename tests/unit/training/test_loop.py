@@ -68,7 +68,6 @@ def trainer_of(
         is_main=num_processes == 1,
         wrap=lambda module: module,
         sum=lambda values: values.clone(),
-        tell=lambda shares: None,
     )
     progress = Progress(folder / "logs")
     progress.begin("valley", 0)

@@ -21,6 +21,7 @@ from simulgen_pipeline.training.world import World
 from .small_objectives import architecture_of, mlp_for
 
 ALONE = World(rank=0, size=1, device=torch.device("cpu"), is_main=True, is_one_machine=True)
+SIX = ((6, 4), (4, 6), (6, 4), (5, 5), (4, 6), (6, 4))
 SHAPES = [(3, 20, 20), (2, 40, 12), (1, 7, 30), (1, 1, 9)]
 
 
@@ -78,41 +79,45 @@ def test_muon_does_what_torchs_does_but_for_its_bfloat16() -> None:
 
 @dataclass(frozen=True)
 class Recorder(World):
-    """One of several processes; what it would tell the others is kept."""
+    """One of several processes; what it would exchange with the others is kept."""
 
-    told: list[list[torch.Tensor]] = field(default_factory=list)
+    given: list[list[torch.Tensor]] = field(default_factory=list)
 
-    def tell(self, shares: list[list[torch.Tensor]]) -> None:
-        self.told.extend(shares)
+    def exchange(self, shares: list[list[torch.Tensor]]) -> None:
+        self.given.extend(shares)
+
+
+def step_in(world: World) -> list[nn.Parameter]:
+    """Six matrices of three shapes after a step from zero."""
+    torch.manual_seed(0)
+    matrices = [nn.Parameter(torch.zeros(shape)) for shape in SIX]
+    for matrix in matrices:
+        matrix.grad = torch.randn_like(matrix)
+    muon = Muon(matrices, weight_decay=0.0, world=world)
+    for group in muon.param_groups:
+        group["lr"] = 0.02
+    muon.step()
+    return matrices
 
 
 @pytest.mark.parametrize("size", [2, 3, 9])
-def test_processes_take_turns_with_the_matrices(size: int) -> None:
-    """Each is made orthogonal by one process, which has at most one more than another has."""
-    shapes = ((6, 4), (4, 6), (6, 4), (5, 5), (4, 6), (6, 4))
-    by_shape = [shapes.count(shape) for shape in dict.fromkeys(shapes)]
-    torch.manual_seed(0)
-    gradients = [torch.randn(shape) for shape in shapes]
-
-    def told_by(rank: int, size: int) -> list[list[torch.Tensor]]:
+def test_processes_of_a_machine_take_turns_with_the_matrices(size: int) -> None:
+    """Each is made orthogonal by one, which has at most one more than another has."""
+    nums = []
+    for rank in range(size):
         world = Recorder(rank, size, torch.device("cpu"), is_main=rank == 0, is_one_machine=True)
-        matrices = [nn.Parameter(torch.zeros(shape)) for shape in shapes]
-        for matrix, gradient in zip(matrices, gradients, strict=True):
-            matrix.grad = gradient
-        Muon(matrices, weight_decay=0.0, world=world).step()
-        return world.told
-
-    (alone,) = told_by(0, 1)
-    together = [told_by(rank, size) for rank in range(size)]
-    nums = [sum(len(part) for part in shares[rank]) for rank, shares in enumerate(together)]
-    assert sum(nums) == len(shapes)
+        step_in(world)
+        nums.append(sum(len(part) for part in world.given[rank]))
+        assert sum(len(part) for share in world.given for part in share) == len(SIX)
+    assert sum(nums) == len(SIX)
     assert max(nums) - min(nums) <= 1
-    for group, expected in enumerate(alone):
-        assert len(expected) == by_shape[group]
-        own = [matrix for rank, shares in enumerate(together) for matrix in shares[rank][group]]
-        for matrix in own:
-            assert min((matrix - e).norm() for e in expected) < 1e-5
-        assert len(own) == len(expected)
+
+
+def test_processes_of_several_machines_exchange_nothing() -> None:
+    world = Recorder(1, 2, torch.device("cpu"), is_main=True, is_one_machine=False)
+    for matrix, expected in zip(step_in(world), step_in(ALONE), strict=True):
+        assert torch.equal(matrix, expected)
+    assert not world.given
 
 
 def test_muon_goes_on_from_its_stored_state(tmp_path: Path) -> None:

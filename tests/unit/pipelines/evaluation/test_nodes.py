@@ -53,7 +53,7 @@ def conditioner_of(field: np.ndarray, num_designs: int) -> Any:
 class Telling:
     """A decoder of latents that are the fields."""
 
-    last = None
+    last_linear = None
 
     def __call__(self, latents: Latents) -> torch.Tensor:
         return latents.main
