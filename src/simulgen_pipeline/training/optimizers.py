@@ -56,8 +56,7 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update of every matrix by its gradient; those of one shape go together."""
-        updates = [self._directions(group["params"]) for group in self.param_groups]
-        self._make_orthogonal(updates)
+        updates = self._orthogonal([self._directions(g["params"]) for g in self.param_groups])
         for group, directions in zip(self.param_groups, updates, strict=True):
             matrices: list[Tensor] = group["params"]
             rate = group["lr"] * UPDATE_SIZE * max(matrices[0].shape) ** 0.5
@@ -65,21 +64,20 @@ class Muon(torch.optim.Optimizer):
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])
                 matrix.add_(direction, alpha=-rate)
 
-    def _make_orthogonal(self, updates: list[Float[Tensor, "K R C"]]) -> None:
-        """Change updates to orthogonal ones."""
-        if self.world.size == 1 or not self.world.is_one_machine:
-            for matrices in updates:
-                matrices.copy_(orthogonal(matrices))
-            return
+    def _orthogonal(self, directions: list[Float[Tensor, "K R C"]]) -> list[Float[Tensor, "K R C"]]:
+        """All directions made orthogonal, in turns where processes share a machine."""
         size, num_before = self.world.size, 0
+        if size == 1 or not self.world.is_one_machine:
+            return [orthogonal(matrices) for matrices in directions]
         shares: list[list[Tensor]] = [[] for _ in range(size)]
-        for matrices in updates:
+        for matrices in directions:
             for rank, share in enumerate(shares):
                 share.append(matrices[(rank - num_before) % size :: size])
             num_before += len(matrices)
         for mine in shares[self.world.rank]:
             mine.copy_(orthogonal(mine))
-        self.world.exchange(shares)
+        self.world.exchange(shares)  # of views: it fills in the directions
+        return directions
 
     def _directions(self, matrices: list[Tensor]) -> Float[Tensor, "K R C"]:
         """Gradients and momentum, as in Nesterov's method."""
