@@ -31,7 +31,7 @@ Model = Literal["vae", "pod_rbf", "pod_gpr", "champion"]
 VAE: Final = "vae"
 CHAMPION: Final = "champion"
 # What is decoded at once: few enough time steps that they stay in a core's caches.
-MOST_SNAPSHOTS, MOST_DESIGNS = 256, 64
+MOST_SNAPSHOTS, MOST_DESIGNS = 512, 64
 
 
 class Prediction(NamedTuple):
@@ -192,7 +192,7 @@ class Surrogate:
         moments = self._empty_moments(len(designs))
         for rows in self._fill_moments(designs, *moments):
             mean, variance = (part[rows] for part in moments)
-            np.multiply(shape.spread(mean, variance), factor, out=variance)
+            shape.spread(mean, variance, factor, out=variance)
             mean *= unit
         return Prediction(*moments)
 

@@ -157,7 +157,9 @@ class DesignScaler:
                     f"trained on {', '.join(self.columns_)}. Found {', '.join(map(str, designs))}."
                 )
             try:
-                designs = designs[self.columns_].to_numpy(np.float64)
+                # By the column: a row is told several times as fast as by selecting a table.
+                columns = [designs[column].to_numpy(np.float64) for column in self.columns_]
+                designs = np.column_stack(columns)
             except (TypeError, ValueError) as error:
                 raise DataError(f"Designs must be numbers: {error}.") from error
         values = np.atleast_2d(np.asarray(designs, dtype=np.float64))

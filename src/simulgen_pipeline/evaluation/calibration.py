@@ -12,9 +12,9 @@ Shapes: n designs, T time steps, M nodes, V values of a design.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ TOLERANCE = 0.03
 WORTH_OF_RANK = 0.3
 # Values of a design that shapes are compared on.
 NUM_VALUES = 2000
+# Values that pass through the steps of a calculation together.
+NUM_AT_ONCE = 2**15
 
 
 class SpreadShape(NamedTuple):
@@ -60,27 +62,37 @@ class SpreadShape(NamedTuple):
         common = self.common_size
         return self._replace(common_size=None if common is None else common / unit)
 
-    def spread(self, mean: Float, variance: Float) -> Float:
-        """Standard deviation (n, T, M), before its calibration by one factor.
+    def spread(
+        self, mean: Float, variance: Float, factor: float = 1.0, out: Float | None = None
+    ) -> Float:
+        """Standard deviation (n, T, M).
 
         Args:
             mean: of the members (n, T, M).
             variance: of the members (n, T, M).
+            factor: calibration; the spread is multiplied with it.
+            out: to write to; may be the variance.
         """
-        moments = _Moments.of(mean, variance)
-        of_variance, of_square, constant = self._weights(moments)
-        spread = np.square(mean)  # and on in place: memory is what takes time here
-        spread *= of_square
-        spread += np.multiply(moments.variance, of_variance, out=moments.variance)
-        spread += constant
-        return np.sqrt(spread, out=spread)
+        out = np.empty_like(variance) if out is None else out
+        for field, varied, spread in zip(mean, variance, out, strict=True):
+            moments = _Moments.of(field, varied)
+            weights = (float(weight) for weight in self._weights(moments))
+            of_variance, of_square, constant = weights
+            constant += of_variance * moments.smallest
+            for rows, scratch in _blocks(field):
+                block = np.multiply(varied[rows], of_variance, out=spread[rows])
+                block += np.multiply(np.square(field[rows], out=scratch), of_square, out=scratch)
+                block += constant
+                np.multiply(np.sqrt(block, out=block), factor, out=block)
+        return out
 
-    def of_values(self, squared: Float, moments: _Moments) -> Float:
-        """Standard deviations of values (n, ...) with these squared means of the members."""
+    def of_values(self, squared: Float, varied: Float, moments: _Moments) -> Float:
+        """Standard deviations of values (n, V) with these squared means and variances."""
         of_variance, of_square, constant = self._weights(moments)
-        return np.asarray(np.sqrt(of_variance * moments.variance + of_square * squared + constant))
+        varied = varied + moments.smallest
+        return np.asarray(np.sqrt(of_variance * varied + of_square * squared + constant))
 
-    def _weights(self, moments: _Moments) -> tuple[Float, Float, Float]:
+    def _weights(self, moments: _Moments) -> tuple[Any, Any, Any]:
         """A spread's square is the sum of variance, squared mean and 1 with these weights."""
         size, disagreement = moments.size, moments.disagreement
         relative = disagreement / size
@@ -97,24 +109,39 @@ UNSHAPED = SpreadShape(0.0, 0.0)
 
 
 class _Moments(NamedTuple):
-    """Size and disagreement (n, ...) of fields, and the members' variance (n, ...) of their values,
-    which is never quite zero. A field that is zero everywhere has the size 1.
+    """A field's size and disagreement, and what is added to the members' variance, which so is
+    never quite zero: numbers, or (n, 1) of several fields. A field that is zero everywhere has the
+    size 1.
     """
 
-    size: Float
-    disagreement: Float
-    variance: Float
+    size: Any
+    disagreement: Any
+    smallest: Any
 
     @classmethod
     def of(cls, mean: Float, variance: Float) -> _Moments:
-        # By the time step: a sum of millions of float32 values loses some.
-        squares = [[np.vdot(values, values) for values in field] for field in mean]
-        square = (np.sum(squares, axis=1, dtype=np.float64) / mean[0].size).astype(mean.dtype)
-        square = square[:, None, None]
-        varies = np.var(mean, axis=(1, 2), keepdims=True)
-        variance = variance + SMALLEST_SPREAD**2 * np.where(varies > 0, varies, square)
-        disagreement = np.mean(np.sqrt(variance), axis=(1, 2), keepdims=True)
-        return cls(np.sqrt(np.where(square > 0, square, 1.0)), disagreement, variance)
+        """Moments of a field (T, M)."""
+        # By few time steps: a sum of millions of float32 values loses some.
+        centre = sum(float(mean[rows].sum()) for rows, _ in _blocks(mean)) / mean.size
+        square = varies = disagreement = 0.0
+        for rows, scratch in _blocks(mean):
+            square += float(np.vdot(mean[rows], mean[rows]))
+            np.subtract(mean[rows], centre, out=scratch)
+            varies += float(np.vdot(scratch, scratch))
+        smallest = SMALLEST_SPREAD**2 * (varies or square) / mean.size
+        for rows, scratch in _blocks(mean):
+            np.add(variance[rows], smallest, out=scratch)
+            disagreement += float(np.sqrt(scratch, out=scratch).sum())
+        return cls(np.sqrt(square / mean.size) or 1.0, disagreement / mean.size, smallest)
+
+
+def _blocks(field: Float) -> Iterator[tuple[slice, Float]]:
+    """Some time steps after the other, with memory to work in that a core's caches hold."""
+    size = max(1, NUM_AT_ONCE // field.shape[1])
+    scratch = np.empty((min(size, len(field)), field.shape[1]), dtype=field.dtype)
+    for start in range(0, len(field), size):
+        rows = slice(start, min(start + size, len(field)))
+        yield rows, scratch[: rows.stop - start]
 
 
 def narrowing(num_designs: int, num_known: float) -> float:
@@ -146,31 +173,30 @@ def choose_shape(designs: Iterable[tuple[Float, Float, Float]], seed: int = 0) -
     rng = np.random.default_rng(seed)
     values, of_fields = [], []
     for true, mean, variance in designs:
-        moments = _Moments.of(mean[None], variance[None])
+        moments = _Moments.of(mean, variance)
         chosen = rng.integers(0, true.size, NUM_VALUES)
         magnitude, error = np.abs(true), np.abs(true - mean)
         is_active = magnitude > ACTIVE_FRACTION * magnitude.max()
-        parts = error, np.square(mean), moments.variance, is_active
+        parts = error, np.square(mean), variance, is_active
         values.append([part.ravel()[chosen] for part in parts])
         norm = np.linalg.norm(true) or 1.0
-        of_fields.append(
-            [moments.size.item(), moments.disagreement.item(), np.linalg.norm(error) / norm]
-        )
+        of_fields.append([*moments, np.linalg.norm(error) / norm])
     error, squared, varied, active = np.array(values, dtype=np.float64).swapaxes(0, 1)  # (n, V)
-    size, disagreement, relative_error = np.array(of_fields)[:, :, None].swapaxes(0, 1)  # (n, 1)
-    common_size = float(np.median(size))
+    *numbers, relative_error = np.array(of_fields)[:, :, None].swapaxes(0, 1)  # (n, 1) each
+    moments = _Moments(*numbers)
+    common_size = float(np.median(moments.size))
 
     def rank(shape: SpreadShape) -> tuple[float, float]:
         """How far the coverage of active values is from 90%, if by much; then the score."""
-        spread = shape.of_values(squared, _Moments(size, disagreement, varied))
+        spread = shape.of_values(squared, varied, moments)
         half = INTERVAL_90 * spread
         half = half * np.quantile(error / np.where(half > 0, half, np.inf), 1 - MISS_RATE)
-        score = np.mean((2 * half + 2 / MISS_RATE * np.maximum(error - half, 0.0)) / size)
+        score = np.mean((2 * half + 2 / MISS_RATE * np.maximum(error - half, 0.0)) / moments.size)
         missed = float(np.mean(error > half, where=active > 0)) if active.any() else MISS_RATE
         ranked = rank_correlation(relative_error[:, 0], spread.mean(axis=1))
         worth = 1 - WORTH_OF_RANK * (ranked or 0.0)
         return max(0.0, abs(missed - MISS_RATE) - TOLERANCE), float(score) * worth
 
     levels = [*product(EXPONENTS, (None, common_size))]
-    shapes = product(SHARES, SHARES, levels if len(size) >= FEWEST_FOR_LEVEL else levels[:1])
+    shapes = product(SHARES, SHARES, levels if len(values) >= FEWEST_FOR_LEVEL else levels[:1])
     return min((SpreadShape(a, b, *level) for a, b, level in shapes), key=rank)

@@ -96,20 +96,12 @@ class Conditioner(nn.Module):
         pictures: UInt8[Tensor, "B C S S"] | Float[Tensor, "B C S S"] | None = None,
     ) -> list[Posterior]:
         """Each member's posterior for the designs; pictures have levels from 0 to 255."""
-        members = self.posterior_parameters(features, pictures)
-        return [posterior_from(parameters, self.vae_architecture) for parameters in members]
-
-    def posterior_parameters(
-        self,
-        features: Float[Tensor, "B P"],
-        pictures: UInt8[Tensor, "B C S S"] | Float[Tensor, "B C S S"] | None = None,
-    ) -> Float[Tensor, "K B Q"]:
-        """The parameters that `posterior_from` reads, of each member."""
         base = None if self.base is None else self.base(features)
         if self.reader is not None:
             features = self.reader(pictures).float()
         members = torch.stack([member(features) for member in self.members])
-        return members if base is None else base + members
+        parameters = members if base is None else base + members
+        return [posterior_from(each, self.vae_architecture) for each in parameters]
 
 
 def _picture_reader(a: ConditionerArchitecture) -> nn.Module | None:

@@ -18,6 +18,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 KERNEL_SIZE = 5  # of depthwise convolutions [time steps]
 EXPANSION = 2  # widening inside a residual block
+# Of the activation: travelling features need high ones (Sitzmann et al. 2020).
+FREQUENCY = 2.0
 
 
 class DepthwiseConvolution(nn.Module):
@@ -75,8 +77,8 @@ class ResidualBlock(nn.Module):
 
 
 def periodic(x: Tensor) -> Tensor:
-    """Activation sin(2 x): travelling features need high frequencies (Sitzmann et al. 2020)."""
-    return torch.sin(2.0 * x)
+    """Activation: sine."""
+    return torch.sin(FREQUENCY * x)
 
 
 class Downsample(nn.Module):

@@ -18,12 +18,13 @@ from simulgen_pipeline.data.representation import FieldRepresentation
 
 from .bfloat16 import multiplies_bfloat16_fast
 from .latents import Latents
+from .prepared import PreparedDecoder
 from .vae import Decoder
 
-# Memory of the members' fields that are held at a time: about what a core's caches hold.
-BLOCK_BYTES = 16 * 2**20
-# Snapshots that are lifted at a time at least: each time the whole matrix is read.
-FEWEST_SNAPSHOTS = 16
+# Values of the members' fields that are held at a time: about what a core's own cache holds.
+NUM_AT_ONCE = 2**19
+# Designs of fewer time steps are taken together; and nodes are at least so many at a time.
+FEWEST_STEPS, FEWEST_NODES = 16, 256
 
 
 class Lift:
@@ -44,7 +45,7 @@ class Lift:
     def __init__(self, representation: FieldRepresentation, decoder: Decoder) -> None:
         scaler, basis = representation.scaler, representation.basis
         self.unit = float((scaler.scale_**2).mean() ** 0.5)
-        self._decoder = decoder
+        self._decoder, self._features = decoder, PreparedDecoder(decoder)
         self._offset = torch.from_numpy(scaler.offset_ / self.unit).float()
         self._scale = torch.from_numpy(scaler.scale_ / self.unit).float()
         self._matrix: Tensor | None = None
@@ -80,23 +81,18 @@ class Lift:
         """
         num_members = len(latents.main)
         decoded = self._decode(Latents(*(part.flatten(0, 1) for part in latents)))
-        of_members = decoded.unflatten(0, (num_members, -1)).flatten(1, 2)  # (K, S, F)
+        of_members = decoded.unflatten(0, (num_members, -1))  # (K, n, T, F)
         contrasts = torch.tensordot(_contrasts(num_members), of_members, dims=1)
-        means, variances = (
-            torch.from_numpy(part).view(-1, len(self._offset)) for part in (mean, variance)
-        )
-        size = max(FEWEST_SNAPSHOTS, BLOCK_BYTES // (4 * num_members * len(self._offset)))
-        for start in range(0, len(means), size):
-            rows = slice(start, start + size)
-            self._write_fields(contrasts[0, rows], means[rows])
-            self._write_squares(contrasts[1:, rows], variances[rows])
+        means, variances = torch.from_numpy(mean), torch.from_numpy(variance)
+        self._write_fields(contrasts[0].flatten(0, 1), means.flatten(0, 1))
+        self._write_squares(contrasts[1:], variances)
 
     def _decode(self, latents: Latents) -> Float[Tensor, "B T F"]:
         """Coordinates, or channels, of decoded latents."""
+        features = self._features(latents)
         if self._to_coordinates is None:
-            channels: Tensor = self._decoder(latents)
-            return channels
-        return self._decoder.features(latents) @ self._to_coordinates
+            return self._decoder.field_of(features, latents)
+        return features @ self._to_coordinates
 
     def _write_fields(self, lifted: Float[Tensor, "S F"], fields: Float[Tensor, "S M"]) -> None:
         if self._matrix is None:
@@ -105,18 +101,28 @@ class Lift:
             torch.addmm(self._offset, lifted, self._matrix, out=fields)
 
     def _write_squares(
-        self, deviations: Float[Tensor, "D S F"], total: Float[Tensor, "S M"]
+        self, deviations: Float[Tensor, "D n T F"], total: Float[Tensor, "n T M"]
     ) -> None:
         """The sum of the squares of deviations' fields."""
         total.zero_()
+        if len(deviations) == 0:
+            return
         if self._matrix is None:
-            fields = deviations * self._scale
-        else:
-            flat = deviations.flatten(0, 1).to(self._rounded.dtype)
-            fields = (flat @ self._rounded).unflatten(0, deviations.shape[:2])
-        for field in fields:
-            values = field.float()
-            total.addcmul_(values, values)
+            for fields in deviations * self._scale:
+                total.addcmul_(fields, fields)
+            return
+        if deviations.shape[2] < FEWEST_STEPS:
+            deviations = deviations.flatten(1, 2).unsqueeze(1)
+            total = total.flatten(0, 1).unsqueeze(0)
+        rows = deviations.transpose(0, 1).flatten(1, 2).to(self._rounded.dtype)  # (n, D T, F)
+        size = max(FEWEST_NODES, NUM_AT_ONCE // rows.shape[1])
+        num_parts = -(-len(self._offset) // size)
+        for of_design, squares in zip(rows, total, strict=True):
+            parts = (matrix.tensor_split(num_parts, dim=1) for matrix in (self._rounded, squares))
+            for lift, part in zip(*parts, strict=True):
+                for field in (of_design @ lift).unflatten(0, (len(deviations), -1)):
+                    values = field.float()
+                    part.addcmul_(values, values)
 
 
 @cache

@@ -7,6 +7,7 @@ K members, Z main latent, L levels, H latent of a level.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -24,6 +25,7 @@ from simulgen_pipeline.data.split import Split
 from .conditioner import Conditioner, ConditionerArchitecture
 from .latents import Latents, VaeArchitecture, posterior_from
 from .layers import ResidualMlp
+from .prepared import PreparedConditioner
 from .vae import Decoder, HierarchicalVae
 
 # Designs that pass through a network at a time.
@@ -157,6 +159,10 @@ class TrainedConditioner:
         self.network = network.eval().requires_grad_(False)
         self.decoder = None if decoder is None else decoder.eval().requires_grad_(False)
 
+    @cached_property
+    def _prepared(self) -> PreparedConditioner:
+        return PreparedConditioner(self.network)
+
     def decoder_with(self, vae: TrainedVae) -> Decoder:
         """The decoder of its latents."""
         return self.decoder or vae.network.decoder
@@ -168,7 +174,7 @@ class TrainedConditioner:
         pictures = None
         if self.network.reader is not None and designs.pictures is not None:
             pictures = torch.from_numpy(designs.pictures)
-        parameters = self.network.posterior_parameters(features, pictures)  # (K, n, Q)
+        parameters = self._prepared(features, pictures)  # (K, n, Q)
         posterior = posterior_from(parameters.flatten(0, 1), vae.network.architecture)
         latents = vae.network.decoder.latents(posterior.mean())
         return Latents(*(part.unflatten(0, parameters.shape[:2]) for part in latents))

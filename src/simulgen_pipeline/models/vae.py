@@ -153,7 +153,13 @@ class Decoder(nn.Module):
         return features
 
     def forward(self, latents: Latents) -> Float[Tensor, "B T C"]:
-        y: Tensor = self.out(self.features(latents))
+        return self.field_of(self.features(latents), latents)
+
+    def field_of(
+        self, features: Float[Tensor, "B U F"], latents: Latents
+    ) -> Float[Tensor, "B T C"]:
+        """The field that features tell, and latents where they add to it themselves."""
+        y: Tensor = self.out(features)
         a = self.architecture
         y = y.reshape(len(y), -1, a.num_channels)[:, : a.num_time_steps]
         if self.modes is not None:

@@ -200,6 +200,13 @@ def test_a_missing_column_is_named_with_those_expected_and_found(pulse: SimpleNa
         scaler.transform(pulse.designs.rename(columns={"width": "height"}))
 
 
+def test_a_column_that_is_there_twice_is_refused(pulse: SimpleNamespace) -> None:
+    scaler = DesignScaler().fit(pulse.designs)
+    twice = pd.concat([pulse.designs, pulse.designs[["width"]]], axis=1)
+    with pytest.raises(DataError, match=r"shape \[24, 3\] do not fit"):
+        scaler.transform(twice)
+
+
 @pytest.mark.parametrize("shape", [(3, 1), (3, 3), (2,), (3,), (2, 2, 2)], ids=str)
 def test_an_array_of_another_width_is_refused(
     pulse: SimpleNamespace, shape: tuple[int, ...]

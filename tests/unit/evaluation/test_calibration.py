@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from simulgen_pipeline.evaluation import calibration
 from simulgen_pipeline.evaluation.calibration import (
     EXPONENTS,
     SHARES,
@@ -22,6 +23,24 @@ def test_unshaped_is_the_members_standard_deviation_but_for_a_floor(rng):
     mean, variance = rng.normal(size=(2, 3, 4)), rng.uniform(size=(2, 3, 4))
     floor = 1e-8 * np.square(mean).mean(axis=(1, 2), keepdims=True)
     np.testing.assert_allclose(UNSHAPED.spread(mean, variance), np.sqrt(variance + floor))
+
+
+@pytest.mark.parametrize("num_at_once", [1, 10, 2**20])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_fields_are_seen_part_by_part(rng, monkeypatch, num_at_once, dtype):
+    mean = rng.normal(3.0, 1.0, size=(2, 7, 4)).astype(dtype)
+    variance = rng.uniform(size=(2, 7, 4)).astype(dtype)
+    variance[0] = 0.0  # the floor is all there is
+    shape = SpreadShape(0.3, 1.0, exponent=1.5, common_size=2.0)
+    size = np.sqrt(np.square(mean).mean(axis=(1, 2), keepdims=True))
+    floored = variance + 1e-8 * mean.var(axis=(1, 2), keepdims=True)
+    disagreement = np.sqrt(floored).mean(axis=(1, 2), keepdims=True)
+    pattern = floored / disagreement**2 + np.square(0.3 * mean / size) + 1.0
+    known = 5.0 * 2.0 * (disagreement / size) ** 1.5 * np.sqrt(pattern)
+    monkeypatch.setattr(calibration, "NUM_AT_ONCE", num_at_once)
+    np.testing.assert_allclose(shape.spread(mean, variance, factor=5.0), known, rtol=1e-4)
+    assert shape.spread(mean, variance, factor=5.0, out=variance) is variance
+    np.testing.assert_allclose(variance, known, rtol=1e-4)
 
 
 def test_shares_follow_the_magnitude_and_the_design_as_a_whole():

@@ -92,7 +92,7 @@ def moments(
 
 
 @pytest.mark.parametrize("fast", [True, False], ids=["bfloat16", "float32"])
-@pytest.mark.parametrize("block_bytes", [2**24, 1000], ids=["at once", "by the snapshot"])
+@pytest.mark.parametrize("num_at_once", [2**18, 50], ids=["at once", "by few nodes"])
 @pytest.mark.parametrize("scaling", ["centred", "min_max"])
 @pytest.mark.parametrize("reduced", [True, False], ids=["pod", "nodes"])
 @pytest.mark.parametrize("num_members", [1, 2, 5])
@@ -104,11 +104,11 @@ def test_moments_are_those_of_the_members_fields(
     num_members: int,
     reduced: bool,
     scaling: str,
-    block_bytes: int,
+    num_at_once: int,
     fast: bool,
 ) -> None:
     """With fewer features than channels, with more, with patches of time steps, and one step."""
-    monkeypatch.setattr(lift, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(lift, "NUM_AT_ONCE", num_at_once)
     monkeypatch.setattr(lift, "multiplies_bfloat16_fast", lambda: fast)
     fields = pulse.fields.astype(np.float64)[:, : 1 if kind == "static" else None]
     representation = representation_of(fields, reduced, scaling)

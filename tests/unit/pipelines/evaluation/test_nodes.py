@@ -17,6 +17,7 @@ from simulgen_pipeline.data.ingest import ingest
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.evaluation import generation
 from simulgen_pipeline.evaluation.metrics import HIGHEST_LEVEL
+from simulgen_pipeline.models import lift
 from simulgen_pipeline.models.baselines import BaselineConfig, Baselines
 from simulgen_pipeline.models.latents import Latents
 from simulgen_pipeline.models.trained import CrossFittedConditioners, LatentArrays
@@ -51,12 +52,15 @@ def conditioner_of(field: np.ndarray, num_designs: int) -> Any:
 
 
 class Telling:
-    """A decoder of latents that are the fields."""
+    """A decoder of latents that are the fields, prepared or not."""
 
     last_linear = None
 
     def __call__(self, latents: Latents) -> torch.Tensor:
         return latents.main
+
+    def field_of(self, features: torch.Tensor, latents: Latents) -> torch.Tensor:
+        return features
 
 
 def cross_fitted_on(field: np.ndarray, split: Split) -> CrossFittedConditioners:
@@ -79,6 +83,7 @@ def assembled(
     """Baselines, a surrogate and a call that evaluates it; the VAE's fields are all the same."""
     drawn = LatentArrays(np.zeros(2), np.zeros(2))
     monkeypatch.setattr(generation, "sample_latents", lambda *args: drawn)
+    monkeypatch.setattr(lift, "PreparedDecoder", lambda decoder: decoder)
 
     def assemble(split: Split = SPLIT) -> tuple[Baselines, Surrogate, Any]:
         ingest(write_pulse(), DataConfig()).save(tmp_path / "fields.h5")
