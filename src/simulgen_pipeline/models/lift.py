@@ -104,12 +104,11 @@ class Lift:
         self, deviations: Float[Tensor, "D n T F"], total: Float[Tensor, "n T M"]
     ) -> None:
         """The sum of the squares of deviations' fields."""
+        if self._matrix is None:
+            torch.sum((deviations * self._scale).square_(), dim=0, out=total)
+            return
         total.zero_()
         if len(deviations) == 0:
-            return
-        if self._matrix is None:
-            for fields in deviations * self._scale:
-                total.addcmul_(fields, fields)
             return
         if deviations.shape[2] < FEWEST_STEPS:
             deviations = deviations.flatten(1, 2).unsqueeze(1)
