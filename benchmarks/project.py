@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class Project:
         Returns:
             `mode`, `seed`, and either `skipped` or `error` (the reason), or `seconds`,
             `training_seconds`, `peak_bytes`, `node_seconds`, what `measure.prediction_seconds`
-            says of the VAE, and `metrics`.
+            says of the VAE (and of its `fields_alone`), and `metrics`.
         """
         result: dict[str, Any] = {"mode": pipeline, "seed": seed}
         if pipeline not in register_pipelines():
@@ -97,7 +98,8 @@ class Project:
             "training_seconds": measured.seconds - assessing,
             "peak_bytes": measured.peak_bytes,
             "node_seconds": seconds,
-            **prediction_seconds(surrogate, Study(folder)),
+            **prediction_seconds(surrogate.predict, Study(folder)),
+            "fields_alone": prediction_seconds(surrogate.predict_fields, Study(folder)),
             "metrics": json.loads(self.newest("data/08_reporting/metrics.json").read_text()),
         }
 
@@ -130,14 +132,12 @@ def last_words(lines: list[measure.Line]) -> str:
     return said[-1] if said else "it said nothing"
 
 
-def prediction_seconds(surrogate: Surrogate, study: Study) -> dict[str, float]:
-    """How long the VAE takes to predict, from parameters or from files of pictures."""
+def prediction_seconds(predict: Callable[[Any], object], study: Study) -> dict[str, float]:
+    """How long it takes to predict, from parameters or from files of pictures."""
 
-    def predict(rows: NDArray[np.int64]) -> object:
-        return surrogate.predict(
-            study.picture_files(rows) if study.has_pictures else study.designs[rows]
-        )
+    def predict_rows(rows: NDArray[np.int64]) -> object:
+        return predict(study.picture_files(rows) if study.has_pictures else study.designs[rows])
 
     # Predictions are repeated, and the command's log has their warnings once already.
     logging.getLogger("simulgen_pipeline").setLevel(logging.ERROR)
-    return measure.prediction_seconds(predict, study.parts["test"])
+    return measure.prediction_seconds(predict_rows, study.parts["test"])

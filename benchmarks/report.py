@@ -58,6 +58,10 @@ def cost_table(results: dict[str, Result]) -> str:
             runs = runs_of(result, mode)
             costs = [max(run[key] for run in runs) for key in ("training_seconds", *MEASURED)]
             rows.append([name, f"`{mode}`", *_costs(*costs)])
+            alone = [run["fields_alone"] for run in runs if "fields_alone" in run]
+            if alone:
+                times = [f"{1e3 * max(of[key] for of in alone):.3g}" for key in MEASURED[1:3]]
+                rows.append([name, "fields alone", NOTHING, NOTHING, *times, NOTHING])
     return markdown(head, rows)
 
 
@@ -117,7 +121,8 @@ def page(results: dict[str, Result]) -> str:
         "What was set out for:",
         "\n".join(targets(results)),
         "Time and memory: the longest and the largest over seeds. Predictions: "
-        "processor time on one thread, after loading; those of the VAE come with their spread.",
+        "processor time on one thread, after loading; those of the VAE come with "
+        "their spread, but for fields alone (`predict_fields`).",
         cost_table(results),
         "Simulations drawn from the VAE's prior: mean relative L2 distance to the nearest training "
         "design, beside that of real designs (of training designs: to the nearest other one).",

@@ -111,9 +111,10 @@ def processes(options: argparse.Namespace) -> list[Training]:
 
 def accuracy(options: argparse.Namespace) -> list[Training]:
     """The original's training on the nodes in float32, and with POD in the precision of `auto`,
-    with every time step by itself, and with two as one."""
+    each with every time step by itself, and with two as one."""
     kinds: tuple[tuple[str, Values, str], ...] = (
         (f"nodes, float32, {BY_STEP}", {"reduction": "none", "time_patch": 1}, "float32"),
+        ("nodes, float32", {"reduction": "none"}, "float32"),
         (f"POD, auto, {BY_STEP}", {"time_patch": 1}, "auto"),
         ("POD, auto", {}, "auto"),
     )

@@ -119,8 +119,18 @@ class Surrogate:
                 prediction is not finite, or the model is unknown.
         """
         prediction = self.predict_inputs(self.inputs(designs), model)
-        _check_finite(prediction, first=0)
+        _check_finite(*prediction)
         return prediction
+
+    def predict_fields(
+        self, designs: pd.DataFrame | NDArray[Any] | Sequence[Any] | str | Path, model: Model = VAE
+    ) -> Float32:
+        """The fields (n, T, M) that `predict` gives, without their spread: with the VAE in about
+        half the time. Arguments and errors are those of `predict`."""
+        inputs, name = self.inputs(designs), self.resolve(model)
+        fields = self._mean_fields(inputs) if name == VAE else self.predict_inputs(inputs, name)[0]
+        _check_finite(fields)
+        return fields
 
     def inputs(
         self, designs: pd.DataFrame | NDArray[Any] | Sequence[Any] | str | Path, warn: bool = True
@@ -147,7 +157,7 @@ class Surrogate:
         for start in range(0, len(inputs), size):
             rows = np.arange(start, min(start + size, len(inputs)))
             prediction = self.predict_inputs(inputs.take(rows), model)
-            _check_finite(prediction, first=start)
+            _check_finite(*prediction, first=start)
             yield rows, prediction
 
     @property
@@ -189,12 +199,19 @@ class Surrogate:
     def _predict_vae(self, designs: DesignInputs) -> Prediction:
         unit = self._lift.unit
         shape, factor = self.shape.in_units_of(unit), self.factors[VAE] * unit
-        moments = self._empty_moments(len(designs))
+        moments = self._empty_fields(len(designs)), self._empty_fields(len(designs))
         for rows in self._fill_moments(designs, *moments):
             mean, variance = (part[rows] for part in moments)
             shape.spread(mean, variance, factor, out=variance)
             mean *= unit
         return Prediction(*moments)
+
+    def _mean_fields(self, designs: DesignInputs) -> Float32:
+        """What `_predict_vae` gives as fields."""
+        mean = self._empty_fields(len(designs))
+        for rows in self._fill_moments(designs, mean):
+            mean[rows] *= self._lift.unit
+        return mean
 
     @cached_property
     def _lift(self) -> Lift:
@@ -203,28 +220,27 @@ class Surrogate:
 
     def members_moments(self, designs: DesignInputs) -> tuple[Float, Float]:
         """Mean and variance (n, T, M) of the fields of the VAE's conditioner's members."""
-        mean, variance = self._empty_moments(len(designs))
+        mean, variance = self._empty_fields(len(designs)), self._empty_fields(len(designs))
         for _ in self._fill_moments(designs, mean, variance):
             continue
         unit = self._lift.unit
         return unit * mean.astype(np.float64), unit**2 * variance.astype(np.float64)
 
-    def _empty_moments(self, num_designs: int) -> tuple[Float32, Float32]:
-        shape = (num_designs, *self.field_shape)
-        return np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
+    def _empty_fields(self, num_designs: int) -> Float32:
+        return np.empty((num_designs, *self.field_shape), dtype=np.float32)
 
     def _fill_moments(
-        self, designs: DesignInputs, mean: Float32, variance: Float32
+        self, designs: DesignInputs, mean: Float32, variance: Float32 | None = None
     ) -> Iterator[slice]:
-        """Mean and variance (n, T, M) of the members in the lift's unit, block by block of rows."""
+        """Mean and, if wanted, variance (n, T, M) of the members in the lift's unit, block by block
+        of rows."""
         num_times = self.field_shape[0]
         size = min(MOST_DESIGNS, max(1, MOST_SNAPSHOTS // num_times))
         for start in range(0, len(designs), size):
             rows = slice(start, min(start + size, len(designs)))
             block = designs.take(np.arange(rows.start, rows.stop))
-            self._lift.moments(
-                self.conditioner.latents(block, self.vae), mean[rows], variance[rows]
-            )
+            latents = self.conditioner.latents(block, self.vae)
+            self._lift.moments(latents, mean[rows], None if variance is None else variance[rows])
             yield rows
 
     def config(self) -> Config:
@@ -270,13 +286,13 @@ class Surrogate:
         )
 
 
-def _check_finite(prediction: Prediction, first: int) -> None:
-    """See that every design has a prediction; they are the rows from `first` on.
+def _check_finite(*parts: Float32, first: int = 0) -> None:
+    """See that every design has a prediction (n, T, M); they are the rows from `first` on.
 
     Raises:
         DataError: a value is not finite.
     """
-    is_finite = np.all([np.isfinite(part).all(axis=(1, 2)) for part in prediction], axis=0)
+    is_finite = np.all([np.isfinite(part).all(axis=(1, 2)) for part in parts], axis=0)
     if not is_finite.all():
         raise DataError(
             f"The prediction of the design in row {first + np.argmin(is_finite)} (the first is 0) "

@@ -224,7 +224,8 @@ def test_predict_and_the_python_class_give_the_same_numbers(
     copied = tmp_path / "surrogate"
     shutil.copytree(project.newest("data/06_models/surrogate"), copied)
     designs = pd.read_csv(project.folder / "data/01_raw/new_designs.csv")
-    prediction = Surrogate.load(copied).predict(designs)
+    surrogate = Surrogate.load(copied)
+    prediction = surrogate.predict(designs)
     with h5py.File(project.newest("data/07_model_output/predictions.h5")) as file:
         # To the rounding of float32: pandas reads a last digit differently, threads add up so.
         rounding = 1e-6 * np.abs(prediction.fields).max()
@@ -234,6 +235,9 @@ def test_predict_and_the_python_class_give_the_same_numbers(
         assert file["fields"].attrs["units"] == "K"
         assert file["coordinates"].shape == (400, 2)
         assert (file["std"][:] > 0).any()
+    for model in (*surrogate.models, "champion"):
+        alone = surrogate.predict_fields(designs, model)
+        np.testing.assert_array_equal(alone, surrogate.predict(designs, model).fields)
 
 
 def test_predict_needs_no_training_data(project: Project, tmp_path: Path) -> None:

@@ -71,21 +71,25 @@ class Lift:
 
     @torch.inference_mode()
     def moments(
-        self, latents: Latents, mean: NDArray[np.float32], variance: NDArray[np.float32]
+        self,
+        latents: Latents,
+        mean: NDArray[np.float32],
+        variance: NDArray[np.float32] | None = None,
     ) -> None:
         """Write mean and variance (n, T, M) over members, in the unit and its square.
 
         Args:
             latents: of members and designs, (K, n, ...) each.
-            mean, variance: to write to.
+            mean: to write to.
+            variance: to write to, if it is wanted: it takes longer than the mean.
         """
         num_members = len(latents.main)
         decoded = self._decode(Latents(*(part.flatten(0, 1) for part in latents)))
         of_members = decoded.unflatten(0, (num_members, -1))  # (K, n, T, F)
         contrasts = torch.tensordot(_contrasts(num_members), of_members, dims=1)
-        means, variances = torch.from_numpy(mean), torch.from_numpy(variance)
-        self._write_fields(contrasts[0].flatten(0, 1), means.flatten(0, 1))
-        self._write_squares(contrasts[1:], variances)
+        self._write_fields(contrasts[0].flatten(0, 1), torch.from_numpy(mean).flatten(0, 1))
+        if variance is not None:
+            self._write_squares(contrasts[1:], torch.from_numpy(variance))
 
     def _decode(self, latents: Latents) -> Float[Tensor, "B T F"]:
         """Coordinates, or channels, of decoded latents."""
