@@ -30,8 +30,8 @@ FEWEST_STEPS, FEWEST_NODES = 16, 256
 class Lift:
     """A decoder, and a representation's way back to fields, prepared once, in float32.
 
-    Where the decoder ends with a linear layer that has fewer features than there are channels, all
-    that it can tell lies in as many dimensions: coordinates there are lifted, not the channels.
+    Where the decoder ends with a linear layer that has fewer features than there are channels, the
+    features are lifted, not the channels.
 
     The mean is as accurate as float32 is. The members' deviations from it are lifted in bfloat16
     where the hardware multiplies it fast: standard deviations are then off by about half a percent
@@ -52,14 +52,11 @@ class Lift:
         if basis is not None:
             modes = torch.from_numpy(basis.modes_).to(torch.float32, copy=True)
             self._matrix = modes.mul_(self._scale * basis.coefficient_scale_)
-        self._to_coordinates: Tensor | None = None
         last = decoder.last_linear
-        if last is not None and last.in_features < last.out_features:
-            # Orthonormal directions: what is rounded in them is rounded as in channels.
-            directions, to_coordinates = torch.linalg.qr(last.weight)
-            self._to_coordinates = to_coordinates.T
+        self._lifts_features = last is not None and last.in_features < last.out_features
+        if last is not None and self._lifts_features:
             self._offset += self._fields_of(last.bias)
-            self._matrix = self._fields_of(directions.T)
+            self._matrix = self._fields_of(last.weight.T)
         self.num_lifted = len(self._offset if self._matrix is None else self._matrix)
         if self._matrix is not None:
             fast = torch.bfloat16 if multiplies_bfloat16_fast() else torch.float32
@@ -92,11 +89,9 @@ class Lift:
             self._write_squares(contrasts[1:], torch.from_numpy(variance))
 
     def _decode(self, latents: Latents) -> Float[Tensor, "B T F"]:
-        """Coordinates, or channels, of decoded latents."""
+        """Features, or channels, of decoded latents."""
         features = self._features(latents)
-        if self._to_coordinates is None:
-            return self._decoder.field_of(features, latents)
-        return features @ self._to_coordinates
+        return features if self._lifts_features else self._decoder.field_of(features, latents)
 
     def _write_fields(self, lifted: Float[Tensor, "S F"], fields: Float[Tensor, "S M"]) -> None:
         if self._matrix is None:
@@ -111,8 +106,8 @@ class Lift:
         if self._matrix is None:
             torch.sum((deviations * self._scale).square_(), dim=0, out=total)
             return
-        total.zero_()
         if len(deviations) == 0:
+            total.zero_()
             return
         if deviations.shape[2] < FEWEST_STEPS:
             deviations = deviations.flatten(1, 2).unsqueeze(1)
@@ -123,8 +118,11 @@ class Lift:
         for of_design, squares in zip(rows, total, strict=True):
             parts = (matrix.tensor_split(num_parts, dim=1) for matrix in (self._rounded, squares))
             for lift, part in zip(*parts, strict=True):
-                for field in (of_design @ lift).unflatten(0, (len(deviations), -1)):
-                    values = field.float()
+                first, *others = (of_design @ lift).unflatten(0, (len(deviations), -1))
+                values = first.float()
+                torch.mul(values, values, out=part)
+                for field in others:
+                    values.copy_(field)
                     part.addcmul_(values, values)
 
 

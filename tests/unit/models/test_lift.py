@@ -96,7 +96,7 @@ def moments(
 @pytest.mark.parametrize("scaling", ["centred", "min_max"])
 @pytest.mark.parametrize("reduced", [True, False], ids=["pod", "nodes"])
 @pytest.mark.parametrize("num_members", [1, 2, 5])
-@pytest.mark.parametrize("kind", ["coordinates", "channels", "patches", "static"])
+@pytest.mark.parametrize("kind", ["features", "channels", "patches", "static"])
 def test_moments_are_those_of_the_members_fields(
     pulse: SimpleNamespace,
     monkeypatch: pytest.MonkeyPatch,
@@ -117,13 +117,13 @@ def test_moments_are_those_of_the_members_fields(
         values = {"filters": (representation.num_channels + 3,) * 2}
     decoder = decoder_of(fields, representation, **values)
     prepared = Lift(representation, decoder)
-    assert (prepared.num_lifted == 6) == (kind == "coordinates")
+    assert (prepared.num_lifted == 6) == (kind == "features")
     latents = latents_of(decoder, num_members, num_designs=3)
     known = members_of(representation, decoder, latents)
     mean, variance = moments(representation, decoder, latents)
     np.testing.assert_allclose(mean, known.mean(axis=0), atol=1e-5 * np.abs(known).max())
     std = known.std(axis=0, ddof=1) if num_members > 1 else np.zeros_like(mean)
-    is_product = reduced or kind == "coordinates"
+    is_product = reduced or kind == "features"
     rounding = 0.01 if fast and is_product else 1e-4
     np.testing.assert_allclose(np.sqrt(variance), std, atol=rounding * std.max())
 
