@@ -273,16 +273,16 @@ def test_training_goes_on_with_the_validation_designs(
 
 
 def test_a_refit_in_two_processes_goes_on_from_a_tuned_decoder_with_one_validation_design(
-    prepared: Any,
+    prepared: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 14 designs, then 15, in shards of unequal size."""
+    """Of 14 designs, then 15, in unequal shards, with dropout; and in pieces of a design."""
     split = prepared.split
     prepared.split = Split(train=split.train[:14], validation=split.train[14:15], test=split.test)
     vae, _ = train(prepared, prepared.work / "vae")
     data = (prepared.channels, prepared.designs, vae.encode(prepared.channels.read(range(24))), vae)
     optimisation = {"num_epochs": 2, "batch_size": 5}
     config = ConditionerConfig.model_validate(
-        {"filters": (16,), "num_members": 2, "training": optimisation}
+        {"filters": (16,), "num_members": 2, "dropout": 0.3, "training": optimisation}
     )
     engine = EngineConfig(precision="float32")
     together = EndToEndConfig.model_validate({"training": optimisation})
@@ -292,7 +292,7 @@ def test_a_refit_in_two_processes_goes_on_from_a_tuned_decoder_with_one_validati
     )
     assert tuned.decoder is not None
 
-    def refit(num_processes: int, learning_rate: float) -> Any:
+    def refit(num_processes: int, learning_rate: float, name: str = "whole") -> Any:
         training = optimisation | {"learning_rate": learning_rate}
         return refit_conditioner(
             tuned,
@@ -301,7 +301,7 @@ def test_a_refit_in_two_processes_goes_on_from_a_tuned_decoder_with_one_validati
             RefitConfig.model_validate({"training": training}),
             engine.model_copy(update={"num_processes": num_processes}),
             "auto",
-            prepared.work / f"refit {num_processes}",
+            prepared.work / f"refit {num_processes} {name}",
             prepared.logs,
         )
 
@@ -313,7 +313,11 @@ def test_a_refit_in_two_processes_goes_on_from_a_tuned_decoder_with_one_validati
     ((unaware, rows),) = held_out.parts
     assert rows == prepared.split.validation
     assert (unaware.num_designs, one.num_designs) == (14, 15)
-    two, _, other_history = refit(2, 1e-3)
-    for name, value in two.decoder.state_dict().items():
-        torch.testing.assert_close(value, one.decoder.state_dict()[name], rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(other_history["loss"], history["loss"], rtol=1e-4)
+    results = [refit(2, 1e-3)]
+    monkeypatch.setattr("simulgen_pipeline.training.data.PIECE_BYTES", 1)
+    results.append(refit(1, 1e-3, "in pieces"))
+    for other, _, other_history in results:
+        for mine, theirs in ((one.decoder, other.decoder), (one.network, other.network)):
+            for name, value in theirs.state_dict().items():
+                torch.testing.assert_close(value, mine.state_dict()[name], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(other_history["loss"], history["loss"], rtol=1e-4)

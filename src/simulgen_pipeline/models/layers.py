@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from .dropout import Dropout
+
 KERNEL_SIZE = 5  # of depthwise convolutions [time steps]
 EXPANSION = 2  # widening inside a residual block
 # Of the activation: travelling features need high ones (Sitzmann et al. 2020).
@@ -151,6 +153,6 @@ def _mlp_block(num_in: int, num_out: int, dropout: float) -> nn.Sequential:
         nn.LayerNorm(num_in),
         nn.Linear(num_in, num_out),
         nn.SiLU(),
-        nn.Dropout(dropout),
+        Dropout(dropout),
         nn.Linear(num_out, num_out),
     )

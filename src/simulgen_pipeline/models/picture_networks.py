@@ -18,6 +18,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .dropout import Dropout
+
 # The CNN's stem brings a large picture down to this side.
 STEM_SIDE = 64
 # The CNN's first level halves a side above this one; at most this many pixels are worth their time.
@@ -50,7 +52,7 @@ class GridHead(nn.Module):
         self.side = min(side, HEAD_SIDE)
         self.norm = nn.LayerNorm(num_features)
         self.squeeze = nn.Linear(num_features, NUM_HEAD_FEATURES)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.last = nn.Linear(self.side**2 * NUM_HEAD_FEATURES, num_out)
 
     def forward(self, x: Float[Tensor, "B F G G"]) -> Float[Tensor, "B Q"]:
@@ -232,7 +234,8 @@ class VisionTransformer(nn.Module):
         embedding: F, features of a patch; a multiple of `num_heads`.
         num_layers: transformer layers.
         num_heads: attention heads of each.
-        dropout: probability, in every layer and of the features that the head flattens.
+        dropout: probability, in every layer (not of attention weights) and of the features that the
+            head flattens.
 
     Raises:
         ValueError: the patches do not tile the picture, or there are fewer than 2 x 2.
@@ -260,18 +263,7 @@ class VisionTransformer(nn.Module):
         self.embed = nn.Linear(num_channels * patch_size**2, embedding)
         self.positions = nn.Parameter(0.02 * torch.randn(self.side**2, embedding))
         self.layers = nn.Sequential(
-            *(
-                nn.TransformerEncoderLayer(
-                    embedding,
-                    num_heads,
-                    EXPANSION * embedding,
-                    dropout,
-                    activation="gelu",
-                    batch_first=True,
-                    norm_first=True,
-                )
-                for _ in range(num_layers)
-            )
+            *(_transformer_layer(embedding, num_heads, dropout) for _ in range(num_layers))
         )
         self.head = GridHead(embedding, self.side, num_out, dropout)
 
@@ -281,3 +273,19 @@ class VisionTransformer(nn.Module):
         x = self.layers(x).transpose(1, 2).unflatten(2, (self.side, self.side))
         y: Tensor = self.head(x)
         return y
+
+
+def _transformer_layer(embedding: int, num_heads: int, dropout: float) -> nn.Module:
+    """PyTorch's, with dropout that does not depend on how a batch is divided."""
+    layer = nn.TransformerEncoderLayer(
+        embedding,
+        num_heads,
+        EXPANSION * embedding,
+        dropout=0.0,
+        activation="gelu",
+        batch_first=True,
+        norm_first=True,
+    )
+    for name in ("dropout", "dropout1", "dropout2"):
+        setattr(layer, name, Dropout(dropout))
+    return layer

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from simulgen_pipeline.data.split import Split
+from simulgen_pipeline.models.dropout import Dropout
 
 from .checkpoints import Checkpoints, check_same_epoch
 from .config import EngineConfig, OptimisationConfig
@@ -85,6 +86,11 @@ class Trainer:
             keep_less(self.objective)
         if engine.compile:
             compile_networks(self.objective, progress.not_compiled)
+        self.dropouts = [
+            module
+            for module in self.objective.modules()
+            if isinstance(module, Dropout) and module.probability > 0
+        ]
         self.wrapped = world.wrap(self.objective)
         self.parameters = [p for p in self.objective.parameters() if p.requires_grad]
         self.optimizers = optimizers_for(self.objective, optimisation, world)
@@ -212,13 +218,13 @@ class Trainer:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        seed_device(self.world.device, _seed(self.seed, step, self.world.rank + 1))  # dropout
         noise = self._noise(step, num_designs)
         # A process with no design left takes one along without weight, to join the reduction.
         weight = 1.0 if self.world.rank < num_designs else 0.0
         mine: Terms = {}
         for piece, batch in zip(pieces, batches, strict=True):
             own = noise[piece].to(self.world.device)
+            self._share_dropout(piece, step, num_designs)
             with of_piece(self.wrapped, is_last=piece is pieces[-1]):
                 with autocast(self.world.device, self.precision):
                     terms: Terms = self.wrapped(batch, own, step / num_steps)
@@ -246,6 +252,14 @@ class Trainer:
         generator = torch.Generator().manual_seed(_seed(self.seed, step))
         size: int = self.objective.noise_size  # type: ignore[assignment]
         return torch.randn(num_designs, size, generator=generator)
+
+    def _share_dropout(self, piece: Indices, step: int, num_designs: int) -> None:
+        """Drop of a piece's designs what is dropped of them in any division of the global batch."""
+        if self.dropouts:
+            seed_device(self.world.device, _seed(self.seed, step, 1))
+            places = torch.from_numpy(piece).to(self.world.device)
+            for dropout in self.dropouts:
+                dropout.take_share(places, num_designs)
 
     def _finite(self, shares: list[Terms], first: int) -> list[Row]:
         """Each step's terms over the global batch, of the processes' shares from step `first` on.

@@ -6,9 +6,9 @@ level, Q all latents.
 A forward returns a dictionary of (B,) terms; the one called `loss` is minimised, the others are
 logged. `decode` gives the field that a design's posterior means stand for. `validate` gives (B,)
 figures of merit; the one called `score` chooses the best model, the lower the better. All
-randomness but that of dropout comes in as `noise`, drawn for the whole batch before it is divided
-among processes, so that the result does not depend on their number. Every trained parameter takes
-part in every loss.
+randomness but that of `Dropout` comes in as `noise`; both are drawn for the whole batch before it
+is divided among processes, so that the result does not depend on their number. Every trained
+parameter takes part in every loss.
 """
 
 from __future__ import annotations
