@@ -14,6 +14,7 @@ import torch
 
 from simulgen_pipeline import Surrogate
 from simulgen_pipeline.data.artifact import load_artifact
+from simulgen_pipeline.data.errors import DataError
 from simulgen_pipeline.models.trained import TrainedConditioner
 
 from .project import ERRORS, Project
@@ -282,6 +283,11 @@ def test_predict_refuses_designs_that_have_no_finite_prediction(
     )
     assert "The prediction of the design in row 1 (the first is 0) is not finite" in output
     assert not elsewhere.newest("data/07_model_output/predictions.h5").exists()
+    surrogate = Surrogate.load(elsewhere.newest(models))
+    for predict in (surrogate.predict, surrogate.predict_fields):
+        refused = pytest.raises(DataError, match=r"row 1 .* is not finite")
+        with refused, np.errstate(all="ignore"):
+            predict(designs, model)
 
 
 def test_predictions_can_be_fed_back_as_simulations(project: Project, tmp_path: Path) -> None:

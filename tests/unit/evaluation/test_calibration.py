@@ -43,6 +43,11 @@ def test_large_fields_are_seen_part_by_part(rng, monkeypatch, num_at_once, dtype
     np.testing.assert_allclose(variance, known, rtol=1e-4)
 
 
+def test_members_that_agree_on_a_constant_field_have_a_spread_all_the_same():
+    mean = np.full((1, 3, 4), 5.0)
+    np.testing.assert_allclose(UNSHAPED.spread(mean, np.zeros_like(mean)), 1e-4 * mean)
+
+
 def test_shares_follow_the_magnitude_and_the_design_as_a_whole():
     mean = np.array([[[3.0, 0.0, 0.0]]])  # mean square 3
     variance = np.array([[[0.0, 0.0, 0.9]]])  # of standard deviations with mean square root of 0.1

@@ -92,7 +92,7 @@ def moments(
 
 
 @pytest.mark.parametrize("fast", [True, False], ids=["bfloat16", "float32"])
-@pytest.mark.parametrize("num_at_once", [2**18, 50], ids=["at once", "by few nodes"])
+@pytest.mark.parametrize("in_parts", [False, True], ids=["at once", "by designs and few nodes"])
 @pytest.mark.parametrize("scaling", ["centred", "min_max"])
 @pytest.mark.parametrize("reduced", [True, False], ids=["pod", "nodes"])
 @pytest.mark.parametrize("num_members", [1, 2, 5])
@@ -104,11 +104,14 @@ def test_moments_are_those_of_the_members_fields(
     num_members: int,
     reduced: bool,
     scaling: str,
-    num_at_once: int,
+    in_parts: bool,
     fast: bool,
 ) -> None:
     """With fewer features than channels, with more, with patches of time steps, and one step."""
-    monkeypatch.setattr(lift, "NUM_AT_ONCE", num_at_once)
+    if in_parts:
+        monkeypatch.setattr(lift, "NUM_AT_ONCE", 50)
+        monkeypatch.setattr(lift, "FEWEST_NODES", 3)
+        monkeypatch.setattr(lift, "FEWEST_STEPS", 1)
     monkeypatch.setattr(lift, "multiplies_bfloat16_fast", lambda: fast)
     fields = pulse.fields.astype(np.float64)[:, : 1 if kind == "static" else None]
     representation = representation_of(fields, reduced, scaling)

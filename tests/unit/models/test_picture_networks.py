@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from simulgen_pipeline.models.dropout import Dropout
 from simulgen_pipeline.models.picture_networks import (
     ChannelAttention,
     GridHead,
@@ -196,6 +197,24 @@ def test_dropout_acts_in_training_only(make: Callable[..., nn.Module]) -> None:
     assert not torch.allclose(network(pictures), network(pictures))
     network.eval()
     torch.testing.assert_close(network(pictures), network(pictures), atol=0, rtol=0)
+
+
+@both_networks
+def test_a_share_of_a_batch_loses_by_dropout_what_it_does_in_the_whole_batch(
+    make: Callable[..., nn.Module],
+) -> None:
+    network, pictures = make(1, 32, 5, dropout=0.5), noise_pictures(5, 1, 32)
+    dropouts = [module for module in network.modules() if isinstance(module, Dropout)]
+    assert [dropout.probability for dropout in dropouts] == [0.5] * len(dropouts)
+    # Of the head, and three of each layer of a transformer.
+    assert len(dropouts) == (7 if isinstance(network, VisionTransformer) else 1)
+    torch.manual_seed(0)
+    whole = network(pictures)
+    places = torch.tensor([3, 1])
+    for dropout in dropouts:
+        dropout.take_share(places, len(pictures))
+    torch.manual_seed(0)
+    torch.testing.assert_close(network(pictures[places]), whole[places])
 
 
 @both_networks
