@@ -61,7 +61,7 @@ def cost_table(results: dict[str, Result]) -> str:
             alone = [run["fields_alone"] for run in runs if "fields_alone" in run]
             if alone:
                 times = [f"{1e3 * max(of[key] for of in alone):.3g}" for key in MEASURED[1:3]]
-                rows.append([name, "fields alone", NOTHING, NOTHING, *times, NOTHING])
+                rows.append([name, f"`{mode}`, fields alone", NOTHING, NOTHING, *times, NOTHING])
     return markdown(head, rows)
 
 

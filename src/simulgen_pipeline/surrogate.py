@@ -30,8 +30,9 @@ Float32 = NDArray[np.float32]
 Model = Literal["vae", "pod_rbf", "pod_gpr", "champion"]
 VAE: Final = "vae"
 CHAMPION: Final = "champion"
-# What is decoded at once: few enough time steps that they stay in a core's caches.
-MOST_SNAPSHOTS, MOST_DESIGNS = 512, 64
+# What is decoded at once, a design at least: few enough time steps that they stay in a core's
+# caches, and few enough values of all members that they need not much memory.
+MOST_DESIGNS, MOST_SNAPSHOTS, MOST_VALUES = 64, 512, 2**24
 
 
 class Prediction(NamedTuple):
@@ -125,8 +126,10 @@ class Surrogate:
     def predict_fields(
         self, designs: pd.DataFrame | NDArray[Any] | Sequence[Any] | str | Path, model: Model = VAE
     ) -> Float32:
-        """The fields (n, T, M) that `predict` gives, without their spread: with the VAE in about
-        half the time. Arguments and errors are those of `predict`."""
+        """The fields (n, T, M) that `predict` gives, without their spread, in less time: with the
+        VAE about half of it where fields have thousands of nodes. Arguments and errors are those of
+        `predict`, but for those of the spread.
+        """
         inputs, name = self.inputs(designs), self.resolve(model)
         fields = self._mean_fields(inputs) if name == VAE else self.predict_inputs(inputs, name)[0]
         _check_finite(fields)
@@ -234,8 +237,8 @@ class Surrogate:
     ) -> Iterator[slice]:
         """Mean and, if wanted, variance (n, T, M) of the members in the lift's unit, block by block
         of rows."""
-        num_times = self.field_shape[0]
-        size = min(MOST_DESIGNS, max(1, MOST_SNAPSHOTS // num_times))
+        most = min(MOST_SNAPSHOTS, MOST_VALUES // (self._lift.num_lifted * self.num_members))
+        size = min(MOST_DESIGNS, max(1, most // self.field_shape[0]))
         for start in range(0, len(designs), size):
             rows = slice(start, min(start + size, len(designs)))
             block = designs.take(np.arange(rows.start, rows.stop))

@@ -21,6 +21,7 @@ from simulgen_pipeline.data.fields import (
     write_fields,
 )
 from simulgen_pipeline.data.split import Split
+from simulgen_pipeline.models.dropout import Dropout
 from simulgen_pipeline.models.latents import posterior_from
 from simulgen_pipeline.models.trained import CrossFittedConditioners, TrainedConditioner
 from simulgen_pipeline.training import fit
@@ -270,6 +271,42 @@ def test_training_goes_on_with_the_validation_designs(
     assert not equal_weights(changed_parts.parts[1][0], aware)
     assert not equal_weights(changed, after)
     assert unaware.num_designs == aware.num_designs == after.num_designs - 1
+
+
+def test_dropout_is_drawn_anew_in_each_step_and_alike_in_its_pieces(
+    prepared: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+
+    def take_share(dropout: Dropout, places: torch.Tensor, num_designs: int) -> None:
+        drawn.append((torch.initial_seed(), places.tolist()))
+        original(dropout, places, num_designs)
+
+    original = Dropout.take_share
+    monkeypatch.setattr(Dropout, "take_share", take_share)
+    monkeypatch.setattr("simulgen_pipeline.training.data.PIECE_BYTES", 1)
+    vae, _ = train(prepared, prepared.work / "vae")
+    assert not drawn  # it has none
+    training = {"num_epochs": 2, "batch_size": 7}
+    config = {"filters": (16,), "num_members": 2, "dropout": 0.3, "training": training}
+    latents = vae.encode(prepared.channels.read(range(24)))
+    fit_conditioner(
+        prepared.channels,
+        prepared.designs,
+        latents,
+        vae,
+        ConditionerConfig.model_validate(config),
+        EngineConfig(),
+        "auto",
+        prepared.work / "conditioner",
+        prepared.logs,
+    )
+    places_of: dict[int, list[int]] = {}
+    for seed, places in drawn:
+        places_of.setdefault(seed, []).extend(places)
+    assert len(places_of) == 2 * (len(prepared.split.train) // 7)
+    each_twice = [place for place in range(7) for _ in range(2)]  # by both members
+    assert all(sorted(places) == each_twice for places in places_of.values())
 
 
 def test_a_refit_in_two_processes_goes_on_from_a_tuned_decoder_with_one_validation_design(

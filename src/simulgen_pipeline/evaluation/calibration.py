@@ -25,6 +25,8 @@ Float = NDArray[np.floating]
 
 # Smallest spread of members, relative to how much the design's field varies.
 SMALLEST_SPREAD = 1e-4
+# Variation of a field, relative to its size, that float32 and its sums make of a constant.
+ROUNDING = 1e-6
 # Shares and exponents that are compared.
 SHARES = (0.0, 0.3, 1.0, 3.0, 10.0)
 EXPONENTS = (1.0, 1.5, 2.0)
@@ -128,7 +130,9 @@ class _Moments(NamedTuple):
             square += float(np.vdot(mean[rows], mean[rows]))
             np.subtract(mean[rows], centre, out=scratch)
             varies += float(np.vdot(scratch, scratch))
-        smallest = SMALLEST_SPREAD**2 * (varies or square) / mean.size
+        if varies <= ROUNDING**2 * square:  # it is constant
+            varies = square
+        smallest = SMALLEST_SPREAD**2 * varies / mean.size
         for rows, scratch in _blocks(mean):
             np.add(variance[rows], smallest, out=scratch)
             disagreement += float(np.sqrt(scratch, out=scratch).sum())
@@ -136,7 +140,8 @@ class _Moments(NamedTuple):
 
 
 def _blocks(field: Float) -> Iterator[tuple[slice, Float]]:
-    """Some time steps after the other, with memory to work in that a core's caches hold."""
+    """Some time steps after the other, with memory to work in: one at least, and else no more than
+    a core's caches hold."""
     size = max(1, NUM_AT_ONCE // field.shape[1])
     scratch = np.empty((min(size, len(field)), field.shape[1]), dtype=field.dtype)
     for start in range(0, len(field), size):

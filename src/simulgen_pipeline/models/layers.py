@@ -20,7 +20,7 @@ from .dropout import Dropout
 
 KERNEL_SIZE = 5  # of depthwise convolutions [time steps]
 EXPANSION = 2  # widening inside a residual block
-# Of the activation: travelling features need high ones (Sitzmann et al. 2020).
+# Frequency of the activation: a high one, as travelling features need (Sitzmann et al. 2020).
 FREQUENCY = 2.0
 
 

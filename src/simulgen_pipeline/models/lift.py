@@ -84,7 +84,8 @@ class Lift:
         decoded = self._decode(Latents(*(part.flatten(0, 1) for part in latents)))
         of_members = decoded.unflatten(0, (num_members, -1))  # (K, n, T, F)
         contrasts = torch.tensordot(_contrasts(num_members), of_members, dims=1)
-        self._write_fields(contrasts[0].flatten(0, 1), torch.from_numpy(mean).flatten(0, 1))
+        num_nodes = len(self._offset)
+        self._write_fields(contrasts[0].flatten(0, 1), torch.from_numpy(mean).view(-1, num_nodes))
         if variance is not None:
             self._write_squares(contrasts[1:], torch.from_numpy(variance))
 
@@ -104,14 +105,17 @@ class Lift:
     ) -> None:
         """The sum of the squares of deviations' fields."""
         if self._matrix is None:
-            torch.sum((deviations * self._scale).square_(), dim=0, out=total)
+            total.zero_()
+            for deviation in deviations:
+                fields = deviation * self._scale
+                total.addcmul_(fields, fields)
             return
         if len(deviations) == 0:
             total.zero_()
             return
         if deviations.shape[2] < FEWEST_STEPS:
             deviations = deviations.flatten(1, 2).unsqueeze(1)
-            total = total.flatten(0, 1).unsqueeze(0)
+            total = total.view(1, -1, len(self._offset))
         rows = deviations.transpose(0, 1).flatten(1, 2).to(self._rounded.dtype)  # (n, D T, F)
         size = max(FEWEST_NODES, NUM_AT_ONCE // rows.shape[1])
         num_parts = -(-len(self._offset) // size)

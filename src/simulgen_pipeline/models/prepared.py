@@ -115,7 +115,7 @@ class _Block:
         bias[size:] += 1.0  # of scale and gate
         self._steer = block.steer.weight, bias
         self._expand = FREQUENCY * block.expand.weight, FREQUENCY * block.expand.bias
-        self._project = block.project.weight.clone(), block.project.bias
+        self._project = block.project.weight, block.project.bias
 
     def normed(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
         """Convolved and normalised."""
@@ -179,7 +179,7 @@ class _LinearLayers(NamedTuple):
 
 
 def _normed(x: Float[Tensor, "... C"]) -> Float[Tensor, "... C"]:
-    """Layer norm without weights."""
+    """Layer norm without weights, with the epsilon that all have."""
     return F.layer_norm(x, x.shape[-1:])
 
 

@@ -43,9 +43,21 @@ def test_large_fields_are_seen_part_by_part(rng, monkeypatch, num_at_once, dtype
     np.testing.assert_allclose(variance, known, rtol=1e-4)
 
 
-def test_members_that_agree_on_a_constant_field_have_a_spread_all_the_same():
-    mean = np.full((1, 3, 4), 5.0)
-    np.testing.assert_allclose(UNSHAPED.spread(mean, np.zeros_like(mean)), 1e-4 * mean)
+@pytest.mark.parametrize(("dtype", "shape"), [(np.float64, (1, 3, 4)), (np.float32, (1, 50, 4096))])
+def test_members_that_agree_on_a_constant_field_have_a_spread_all_the_same(dtype, shape):
+    mean = np.full(shape, 300.1, dtype=dtype)  # which float32 and its sums round
+    np.testing.assert_allclose(UNSHAPED.spread(mean, np.zeros_like(mean)), 1e-4 * mean, rtol=1e-4)
+
+
+def test_spreads_of_values_are_those_of_their_field(rng):
+    mean, variance = rng.normal(size=(3, 4)), rng.uniform(size=(3, 4))
+    for varied in (variance, np.zeros_like(variance)):
+        moments = calibration._Moments.of(mean, varied)
+        for shape in (UNSHAPED, SpreadShape(0.3, 1.0, 1.5, 2.0)):
+            np.testing.assert_allclose(
+                shape.of_values(np.square(mean), varied, moments),
+                shape.spread(mean[None], varied[None])[0],
+            )
 
 
 def test_shares_follow_the_magnitude_and_the_design_as_a_whole():

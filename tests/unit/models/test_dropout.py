@@ -47,3 +47,12 @@ def test_gradients_are_those_of_what_is_kept() -> None:
     assert x.grad is not None
     assert torch.equal(x.grad, y.detach())
     assert Dropout(0.5)(x.to(torch.bfloat16)).dtype == torch.bfloat16
+
+
+def test_designs_that_are_not_the_share_are_refused() -> None:
+    dropout = Dropout(0.5)
+    dropout.take_share(torch.tensor([3]), 5)
+    with pytest.raises(ValueError, match="Expected the 1 designs of the share, got 4"):
+        dropout(torch.ones(4, 6))
+    dropout.eval()
+    assert dropout(torch.ones(4, 6)).shape == (4, 6)

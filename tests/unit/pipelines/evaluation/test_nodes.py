@@ -46,8 +46,12 @@ def conditioner_of(field: np.ndarray, num_designs: int) -> Any:
         fields = members[:, None].expand(-1, len(designs), -1, -1)
         return Latents(fields, fields)
 
+    architecture = SimpleNamespace(num_members=len(MEMBERS))
     return SimpleNamespace(
-        latents=latents, decoder_with=lambda vae: Telling(), num_designs=num_designs
+        latents=latents,
+        decoder_with=lambda vae: Telling(),
+        num_designs=num_designs,
+        network=SimpleNamespace(architecture=architecture),
     )
 
 
