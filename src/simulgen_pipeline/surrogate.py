@@ -131,7 +131,8 @@ class Surrogate:
         `predict`, but for those of the spread.
         """
         inputs, name = self.inputs(designs), self.resolve(model)
-        fields = self._mean_fields(inputs) if name == VAE else self.predict_inputs(inputs, name)[0]
+        is_vae = name == VAE
+        fields = self._mean_fields(inputs) if is_vae else self.predict_inputs(inputs, name).fields
         _check_finite(fields)
         return fields
 

@@ -171,17 +171,13 @@ def test_jobs_say_what_auto_is(
     assert conditioner == ConditionerConfig().for_vae(has_design_posterior=has_one)
 
 
-@pytest.mark.parametrize("posterior", ["design", "field"])
-def test_a_conditioner_learns_and_leaves_the_vae_alone(prepared: Any, posterior: str) -> None:
-    long = {"training": {"num_epochs": 40}, "posterior": posterior}
-    vae, _ = train(prepared, prepared.work / "vae", long)
-    before = {name: value.clone() for name, value in vae.network.state_dict().items()}
-    latents = vae.encode(prepared.channels.read(range(24)))
-    config = {"filters": (16,), "num_members": 2, "training": {"num_epochs": 40, "batch_size": 5}}
-    conditioner, history = fit_conditioner(
+def train_conditioner(prepared: Any, vae: Any, dropout: float = 0.0, **training: Any) -> Any:
+    """Train a small conditioner on a VAE's latents; it, and the history."""
+    config = {"filters": (16,), "num_members": 2, "dropout": dropout, "training": training}
+    return fit_conditioner(
         prepared.channels,
         prepared.designs,
-        latents,
+        vae.encode(prepared.channels.read(range(24))),
         vae,
         ConditionerConfig.model_validate(config),
         EngineConfig(),
@@ -189,6 +185,14 @@ def test_a_conditioner_learns_and_leaves_the_vae_alone(prepared: Any, posterior:
         prepared.work / "conditioner",
         prepared.logs,
     )
+
+
+@pytest.mark.parametrize("posterior", ["design", "field"])
+def test_a_conditioner_learns_and_leaves_the_vae_alone(prepared: Any, posterior: str) -> None:
+    long = {"training": {"num_epochs": 40}, "posterior": posterior}
+    vae, _ = train(prepared, prepared.work / "vae", long)
+    before = {name: value.clone() for name, value in vae.network.state_dict().items()}
+    conditioner, history = train_conditioner(prepared, vae, num_epochs=40, batch_size=5)
     assert len(conditioner.latents(prepared.designs, vae)) == 2
     errors = history["latent_error"]
     if posterior == "field":
@@ -287,20 +291,7 @@ def test_dropout_is_drawn_anew_in_each_step_and_alike_in_its_pieces(
     monkeypatch.setattr("simulgen_pipeline.training.data.PIECE_BYTES", 1)
     vae, _ = train(prepared, prepared.work / "vae")
     assert not drawn  # it has none
-    training = {"num_epochs": 2, "batch_size": 7}
-    config = {"filters": (16,), "num_members": 2, "dropout": 0.3, "training": training}
-    latents = vae.encode(prepared.channels.read(range(24)))
-    fit_conditioner(
-        prepared.channels,
-        prepared.designs,
-        latents,
-        vae,
-        ConditionerConfig.model_validate(config),
-        EngineConfig(),
-        "auto",
-        prepared.work / "conditioner",
-        prepared.logs,
-    )
+    train_conditioner(prepared, vae, dropout=0.3, num_epochs=2, batch_size=7)
     places_of: dict[int, list[int]] = {}
     for seed, places in drawn:
         places_of.setdefault(seed, []).extend(places)

@@ -104,14 +104,11 @@ class Lift:
         self, deviations: Float[Tensor, "D n T F"], total: Float[Tensor, "n T M"]
     ) -> None:
         """The sum of the squares of deviations' fields."""
-        if self._matrix is None:
+        if self._matrix is None or len(deviations) == 0:
             total.zero_()
             for deviation in deviations:
                 fields = deviation * self._scale
                 total.addcmul_(fields, fields)
-            return
-        if len(deviations) == 0:
-            total.zero_()
             return
         if deviations.shape[2] < FEWEST_STEPS:
             deviations = deviations.flatten(1, 2).unsqueeze(1)
