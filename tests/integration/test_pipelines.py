@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -288,6 +289,27 @@ def test_predict_refuses_designs_that_have_no_finite_prediction(
         refused = pytest.raises(DataError, match=r"row 1 .* is not finite")
         with refused, np.errstate(all="ignore"):
             predict(designs, model)
+
+
+@pytest.mark.parametrize("model", ["vae", "pod_rbf"])
+def test_blocks_of_predictions_are_those_of_all_designs(
+    project: Project, monkeypatch: pytest.MonkeyPatch, model: Any
+) -> None:
+    surrogate = Surrogate.load(project.newest("data/06_models/surrogate"))
+    designs = pd.read_csv(project.folder / "data/01_raw/new_designs.csv")
+    num_times, num_nodes = surrogate.field_shape
+    monkeypatch.setattr("simulgen_pipeline.surrogate.BLOCK_BYTES", 3 * 24 * num_times * num_nodes)
+    whole = surrogate.predict(designs, model)
+    blocks = list(surrogate.predict_blocks(designs, model))
+    assert [list(rows) for rows, _ in blocks] == [[0, 1, 2], [3]]
+    # Spreads are computed in bfloat16 where that is fast.
+    for part, tolerance in (("fields", 1e-5), ("std", 0.01)):
+        together = np.concatenate([getattr(prediction, part) for _, prediction in blocks])
+        values = getattr(whole, part)
+        np.testing.assert_allclose(together, values, rtol=0, atol=tolerance * np.abs(values).max())
+    designs.loc[3, "scan_speed_mm_s"] = 1e300
+    with np.errstate(all="ignore"), pytest.raises(DataError, match=r"row 3 .* is not finite"):
+        list(surrogate.predict_blocks(designs, model))
 
 
 def test_predictions_can_be_fed_back_as_simulations(project: Project, tmp_path: Path) -> None:
