@@ -1,4 +1,4 @@
-"""Removing old versions: the newest K of every dataset stay, and what the newest K runs used."""
+"""Removing old versions: the newest K of every dataset stay, and what they were made from."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class Plan:
     Attributes:
         goes: folders of versions, by dataset.
         stays: folders of versions, by dataset.
-        named: versions that stay, though old, because the manifest of a run that stays names them.
+        named: versions that stay, though old, because what stays was made from them, or because one
+            of the newest runs saved them.
         trash: what an interrupted prune has left; it goes.
         interrupted: folders of trainings that nothing is at.
         with_interrupted: whether these go.
@@ -59,8 +60,8 @@ def plan_prune(
     """Choose what goes.
 
     The newest `keep` versions of every dataset stay, and of the newest `keep` manifests every
-    version that they name, so that these runs stay complete. So do the manifests of all runs of
-    which a version stays.
+    version that they name, so that these runs stay complete. So do the versions that any of these
+    was made from, and the manifests of all runs of which a version stays.
 
     Args:
         with_interrupted: whether the work of interrupted trainings goes too.
@@ -69,7 +70,7 @@ def plan_prune(
         DataError: a manifest cannot be read, so that it is unknown what its run needs.
     """
     plan = Plan(with_interrupted)
-    used = _used_by_newest_runs(stored, keep)
+    used = _used(stored, keep)
     seen = set()
     # The manifests come last, when it is known which runs they are needed for.
     for name, dataset in sorted(stored.items(), key=lambda item: item[0] == MANIFEST):
@@ -87,13 +88,25 @@ def plan_prune(
     return plan
 
 
-def _used_by_newest_runs(stored: Mapping[str, Stored], keep: int) -> set[Path]:
+def _used(stored: Mapping[str, Stored], keep: int) -> set[Path]:
+    """What the newest runs loaded and saved; and what the newest versions were made from, what that
+    was made from, and so on: a version has the name of the run that saved it."""
     used = set()
-    for run_id in _by_kedro(run_ids(stored))[:keep]:
+    runs = _by_kedro(run_ids(stored))
+    all_versions = [dataset.versions or [] for dataset in stored.values()]
+    to_trace = {version for versions in all_versions for version in _by_kedro(versions)[:keep]}
+    traced = set()
+    while to_trace:
+        run_id = to_trace.pop()
+        if run_id not in runs:  # it was killed, or its manifest removed
+            continue
+        traced.add(run_id)
         manifest = read_manifest(stored, run_id)
-        for name, version in [*manifest.loaded.items(), *manifest.saved.items()]:
-            if name in stored:
-                used.add(stored[name].path.resolve() / version)
+        to_trace |= set(manifest.loaded.values()) - traced
+        named = [*manifest.loaded.items()]
+        if run_id in runs[:keep]:
+            named += manifest.saved.items()
+        used |= {stored[name].path.resolve() / version for name, version in named if name in stored}
     return used
 
 

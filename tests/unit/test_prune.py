@@ -39,6 +39,37 @@ def test_what_a_run_that_stays_has_loaded_stays(project: Any) -> None:
     assert project.days("vae") == [1, 3]
 
 
+def test_what_a_version_that_stays_was_made_from_stays_whatever_ran_since(project: Any) -> None:
+    project.run(1, "vae", "metrics")
+    project.run(2, "vae")
+    project.run(3, "surrogate", loads={"vae": project.version(1)})
+    project.run(4, "vae")
+    project.run(5, "metrics", loads={"surrogate": project.version(3)})
+    for day in (6, 7):  # a design's name misspelt, twice
+        project.run(day)
+    plan = project.plan(keep=1)
+    assert plan.named == [f"vae:{project.version(1)}"]
+    carry_out(plan)
+    assert project.days("vae") == [1, 4]
+    assert project.days("surrogate") == [3]
+    assert project.days("metrics") == [5]
+    assert project.days("run_manifest") == [1, 3, 4, 5, 7]
+
+
+def test_what_it_was_made_from_is_traced_through_runs_of_which_nothing_else_stays(
+    project: Any,
+) -> None:
+    project.run(1, "vae")
+    project.run(2, "surrogate", loads={"vae": project.version(1)})
+    project.run(3, "metrics", loads={"surrogate": project.version(2)})
+    for day in (4, 5):
+        project.run(day, "vae", "surrogate")
+    project.prune(keep=1)
+    assert project.days("vae") == [1, 5]
+    assert project.days("surrogate") == [2, 5]
+    assert project.days("metrics") == [3]
+
+
 def test_the_manifest_of_every_version_that_stays_does_too(project: Any) -> None:
     project.run(1, "vae", "metrics")
     project.run(2, "metrics")
