@@ -21,7 +21,7 @@ from .data.errors import DataError
 from .parameters import ParametersError
 from .prune import carry_out, plan_prune, show_plan
 from .summary import summarise
-from .training.errors import TrainingError
+from .training.errors import TrainingError, is_out_of_memory
 from .training.join import join as join_run
 from .versions import (
     Stored,
@@ -35,6 +35,12 @@ from .versions import (
 
 # Errors of users' making, which are told in plain words.
 USER_ERRORS = (DataError, DatasetError, ParametersError, TrainingError)
+# What to do when memory does not suffice outside of training, which has remedies of its own.
+MEMORY_REMEDY = (
+    "What was trained so far is kept, and the same command goes on from there, also with other "
+    "values of baselines.*: POD + RBF and POD + Gaussian processes take two to three times "
+    "baselines.max_bytes (1 GiB by default). Otherwise leave more memory to it."
+)
 
 
 class RunCommand(click.Command):
@@ -55,8 +61,15 @@ class RunCommand(click.Command):
         warnings.filterwarnings("ignore", "Option '--pipeline' is deprecated")
         try:
             return super().invoke(ctx)
-        except USER_ERRORS as error:
+        except TrainingError as error:
             raise click.ClickException(str(error)) from error
+        except Exception as error:
+            if is_out_of_memory(error):
+                said = f"Memory did not suffice: {error}. {MEMORY_REMEDY}"
+                raise click.ClickException(said) from error
+            if isinstance(error, USER_ERRORS):
+                raise click.ClickException(str(error)) from error
+            raise
 
 
 @contextmanager

@@ -7,8 +7,9 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 from kedro.framework.project import configure_project
+from kedro.io import DatasetError
 
-from simulgen_pipeline.cli import cli
+from simulgen_pipeline.cli import MEMORY_REMEDY, RunCommand, cli
 from simulgen_pipeline.versions import Manifest
 
 PROJECT = Path(__file__).parents[2]
@@ -86,3 +87,31 @@ def test_versions_and_prune(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert pruned.exit_code == 0, pruned.output
     assert left(folder) == everything - {f"plot_latents.png:{OLD}", f"vae:{NEW}"}
     assert "Nothing was removed" in kedro("prune", "--keep=1", "--yes").output
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError("Unable to allocate 511. MiB"), DatasetError("Failed while loading data")],
+)
+def test_too_little_memory_for_a_run_is_told_with_a_remedy(error: Exception) -> None:
+    def fail(params: str | None) -> None:
+        try:
+            raise OSError(12, "Cannot allocate memory")
+        except OSError as cause:
+            raise error from cause
+
+    run = RunCommand("run", callback=fail, params=[click.Option(["--params"])])
+    result = CliRunner().invoke(run)
+    assert result.exit_code == 1
+    assert f"Memory did not suffice: {error}. {MEMORY_REMEDY}" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_an_error_of_the_project_itself_keeps_its_traceback() -> None:
+    def fail(params: str | None) -> None:
+        raise KeyError("lost")
+
+    result = CliRunner().invoke(
+        RunCommand("run", callback=fail, params=[click.Option(["--params"])])
+    )
+    assert isinstance(result.exception, KeyError)
