@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import MEMORY_REMEDY, TIMEOUT_REMEDY
@@ -23,19 +24,23 @@ WAITED = re.compile(r"caught collective operation timeout", re.IGNORECASE)
 NUM_SHOWN_LINES = 80
 
 
-def explain_failure(folder: Path, code: int, output: str, report: str | None) -> str:
+def last_report(reports: Sequence[str]) -> str:
+    """A sentence on the last of what a training logged, which names its epoch, if it did."""
+    return f" Its last report: {reports[-1]}." if reports else ""
+
+
+def explain_failure(folder: Path, code: int, output: str, last: str) -> str:
     """What went wrong, from the process that failed first.
 
     Args:
         code: torchrun's exit code.
         output: its last lines, more than are shown: stack traces of NCCL's threads are long.
-        report: the last that the training logged here, which names its epoch.
+        last: `last_report` of the training here.
     """
     errors = sorted(folder.glob(ERROR_FILE.format(rank="*")), key=lambda p: p.stat().st_mtime)
     told = [(path.stem.rpartition("-")[2], path.read_text(encoding="utf-8")) for path in errors]
     # Who misses another process is not who failed first.
     told.sort(key=lambda error: MISSES_ANOTHER.search(error[1]) is not None)
-    last = "" if report is None else f" Its last report: {report}."
     shown = "\n".join(output.splitlines()[-NUM_SHOWN_LINES:])
     if not told or MISSES_ANOTHER.search(told[0][1]):
         if WAITED.search(output):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ from .device import (
     thread_environment,
 )
 from .errors import TIMEOUT_REMEDY, TrainingError, explain
-from .failures import explain_failure
+from .failures import explain_failure, last_report
 from .heartbeat import HEARTBEAT_FILE, START_ALLOWANCE, Listener
 from .job import TRAINED_FILE, Arrays, Job, job_key, write_job
 from .machines import Meeting, lead
@@ -200,7 +200,8 @@ def run_torchrun(
         env=environment | os.environ,
     ) as process:
         try:
-            with _signals_as_exits() as exits, _watched(process, folder, meeting, patience):
+            watch = _watched(process, folder, meeting, patience, reports)
+            with _signals_as_exits() as exits, watch:
                 assert process.stdout is not None
                 for line in process.stdout:
                     _relay(line.rstrip("\n"), tail, reports)
@@ -216,13 +217,16 @@ def run_torchrun(
                 )
             raise
     if code != 0:
-        report = reports[-1] if reports else None
-        raise TrainingError(explain_failure(folder, code, "\n".join(tail), report))
+        raise TrainingError(explain_failure(folder, code, "\n".join(tail), last_report(reports)))
 
 
 @contextmanager
 def _watched(
-    process: subprocess.Popen[str], folder: Path, meeting: Meeting | None, patience: float
+    process: subprocess.Popen[str],
+    folder: Path,
+    meeting: Meeting | None,
+    patience: float,
+    reports: Sequence[str],
 ) -> Iterator[None]:
     """Stop torchrun when it does not end after a failure, when training does not go on for longer
     than `patience` [s], or when other machines cannot go on.
@@ -241,7 +245,9 @@ def _watched(
                     what = f"gone on for {patience:.0f} seconds"
                     if not listener.has_heard:
                         what = f"begun within {START_ALLOWANCE + patience:.0f} seconds"
-                    raise TrainingError(f"Training has not {what}. {TIMEOUT_REMEDY}")
+                    raise TrainingError(
+                        f"Training has not {what}.{last_report(reports)} {TIMEOUT_REMEDY}"
+                    )
             except TrainingError as error:
                 troubles.append(error)
                 _stop(process)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from simulgen_pipeline.training.errors import MEMORY_REMEDY, TIMEOUT_REMEDY
-from simulgen_pipeline.training.failures import NUM_SHOWN_LINES, explain_failure
+from simulgen_pipeline.training.failures import NUM_SHOWN_LINES, explain_failure, last_report
 from simulgen_pipeline.training.worker import ERROR_FILE
 
 REPORT = "vae decoder: epoch 7/40, loss 0.7577"
@@ -61,7 +61,7 @@ def explained(
         path = folder / ERROR_FILE.format(rank=rank)
         path.write_text(text, encoding="utf-8")
         os.utime(path, (seconds, seconds))
-    return explain_failure(folder, 1, output, report)
+    return explain_failure(folder, 1, output, last_report([report] if report else []))
 
 
 def test_the_error_of_the_process_that_failed_first_is_told(tmp_path: Path) -> None:
