@@ -125,6 +125,22 @@ def test_maps_go_down_and_up_again_and_cost_of_large_pictures_is_that_of_small_o
     assert seen == sides
 
 
+def test_maps_of_a_cnn_have_their_channels_last_in_memory() -> None:
+    network = small_cnn(3, 32, 4)
+    layouts = []
+
+    def note(module: nn.Module, given: tuple[Tensor, ...], maps: Tensor) -> None:
+        if len(maps) == 2 and min(maps.shape[1:]) > 1:  # of pictures, and not one map or pixel
+            layouts.append(maps.is_contiguous(memory_format=torch.channels_last))
+
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(note)
+    network(noise_pictures(2, 3, 32))
+    assert len(layouts) > 5
+    assert all(layouts)
+
+
 def test_coarse_features_are_added_to_the_fine_ones_below_them() -> None:
     merge = PictureMerge(6, 4, attention=[])
     coarse, fine = torch.randn(2, 6, 3, 3), torch.randn(2, 4, 6, 6)
