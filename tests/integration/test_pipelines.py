@@ -118,7 +118,7 @@ def test_conditioner_only_trains_no_vae(project: Project) -> None:
         "run", "--pipelines=conditioner_only", "--env=smoke", f"--load-versions=vae:{before[0]}"
     )
     assert project.versions("data/06_models/vae") == before
-    assert "vae decoder: epoch" not in output
+    assert "vae decoder:" not in output
     assert "in POD coefficients): vae.* of this run does nothing" in output
     manifest = project.json("data/08_reporting/run_manifest.json")
     assert manifest["loaded"]["vae"] == before[0]
@@ -130,8 +130,8 @@ def test_end_to_end_tunes_a_decoder_of_its_own_and_leaves_the_vae(project: Proje
     before = project.versions("data/06_models/vae")
     output = project.kedro("run", "--pipelines=end_to_end", "--env=smoke")
     assert project.versions("data/06_models/vae") == before
-    assert "vae decoder: epoch" not in output
-    assert "end to end: epoch 1/8" in output
+    assert "vae decoder:" not in output
+    assert "end to end: matrix products in" in output
     manifest = project.json("data/08_reporting/run_manifest.json")
     assert manifest["loaded"]["vae"] == before[-1]
     assert {"conditioner", "surrogate", "metrics"} <= manifest["saved"].keys()

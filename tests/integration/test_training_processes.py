@@ -133,15 +133,17 @@ def test_every_process_gets_all_of_muons_updates_in_their_places(tmp_path: Path)
             torch.testing.assert_close(matrix, expected)
 
 
+# A worker that looks at its losses after every step, and dies once a checkpoint is written.
 RUN_AND_DIE = """
 import os, signal, sys
-from simulgen_pipeline.training import checkpoints, worker
+from simulgen_pipeline.training import checkpoints, loop, worker
 
-save, killed_at = checkpoints.Checkpoints.save, int(sys.argv.pop())
+save, killed_after = checkpoints.Checkpoints.save, sys.argv.pop()
+loop.STEPS_PER_LOOK = 1
 
-def save_and_die(self, epoch, content):
-    save(self, epoch, content)
-    if self.stage == "stage-%d" % (killed_at // 10) and epoch == killed_at % 10:
+def save_and_die(self, epoch, content, batch=0):
+    save(self, epoch, content, batch)
+    if killed_after == f"{self.stage} {epoch} {batch}":
         os.kill(os.getpid(), signal.SIGKILL)
 
 checkpoints.Checkpoints.save = save_and_die
@@ -149,12 +151,23 @@ worker.main()
 """
 
 
-@pytest.mark.parametrize(("stage", "epoch"), [(0, 3), (0, 6), (1, 1)])
+@pytest.mark.parametrize(
+    ("killed_after", "place", "num_processes"),
+    [
+        ("stage-0 0 1", "batch 1 of epoch 1", 1),
+        ("stage-0 3 0", "epoch 3", 1),
+        ("stage-0 3 1", "batch 1 of epoch 4", 1),
+        ("stage-0 3 1", "batch 1 of epoch 4", 2),
+        ("stage-0 6 0", "epoch 6", 1),
+        ("stage-1 1 0", "epoch 1", 1),
+    ],
+)
 def test_a_training_killed_by_sigkill_goes_on_to_the_same_bits(
     prepared: Any,
     known: dict[int, Any],
-    stage: int,
-    epoch: int,
+    killed_after: str,
+    place: str,
+    num_processes: int,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -167,18 +180,19 @@ def test_a_training_killed_by_sigkill_goes_on_to_the_same_bits(
 
     def dying(folder: Path, num_processes: int, meeting: None) -> list[str]:
         command = plain(folder, num_processes, meeting)
-        place = command.index("simulgen_pipeline.training.worker")
-        worker = [str(script), *command[place + 1 :], str(10 * stage + epoch)]
-        return [*command[: place - 1], *worker]  # without -m: a file, not a module
+        at = command.index("simulgen_pipeline.training.worker")
+        # Without -m: a file, not a module.
+        return [*command[: at - 1], str(script), *command[at + 1 :], killed_after]
 
     with monkeypatch.context() as patched:
         patched.setattr(launch, "torchrun_command", dying)
         with pytest.raises(TrainingError, match="goes on from the last checkpoint"):
-            train(prepared, prepared.work, num_processes=1)
+            train(prepared, prepared.work, num_processes=num_processes)
     with caplog.at_level("INFO"):
-        resumed, history = train(prepared, prepared.work, num_processes=1)
-    assert f"resumed from the checkpoint after epoch {epoch}" in caplog.text
-    assert equal_weights(undisturbed(prepared, known, num_processes=1), resumed)
+        resumed, history = train(prepared, prepared.work, num_processes=num_processes)
+    assert f"resumed from the checkpoint after {place}" in caplog.text
+    expected = undisturbed(prepared, known, num_processes=num_processes)
+    assert equal_weights(expected, resumed)
     assert history["epoch"].tolist() == list(range(1, 10))
 
 
@@ -203,7 +217,7 @@ def test_launcher_and_whole_tree_are_killed_and_the_same_bits_come_out(
 
     def newest() -> int:
         paths = prepared.work.glob("*/stage-0-*.pt")
-        return max((int(path.stem.rpartition("-")[2]) for path in paths), default=0)
+        return max((int(path.stem.split("-")[2]) for path in paths), default=0)
 
     def kill(is_whole_tree: bool) -> None:
         reached = newest()

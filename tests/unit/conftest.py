@@ -79,7 +79,7 @@ class FakeProject:
         """What an interrupted training leaves behind."""
         folder = self.folder / "data/_work" / name
         with locked(folder, name):
-            (folder / "stage-0-00000001.pt").write_bytes(b" " * 1000)
+            (folder / "stage-0-00000001-00000000.pt").write_bytes(b" " * 1000)
         return folder
 
     def plan(self, keep: int, with_interrupted: bool = False) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import compress
 
 import pandas as pd
 
@@ -37,7 +38,11 @@ def fit_scaler_of_designs(designs: pd.DataFrame, config: DataConfig) -> AnyDesig
                 f"{', '.join(map(str, designs))}. Expected at least {FEWEST_DISTINCT}: parameters "
                 f"that tell the designs apart, and enough designs."
             )
-        return DesignScaler(config.design_scaling).fit(designs)
+        parameters = DesignScaler(config.design_scaling).fit(designs)
+        if parameters.log_.any():
+            logged = ", ".join(compress(parameters.columns_, parameters.log_))
+            logger.info("Taken in log10 (data.design_scaling): %s", logged)
+        return parameters
     _warn_if_set(config, "design_scaling", "pictures")
     scaler = PictureScaler(config.image_size).fit(designs)
     largest = largest_side(designs[PICTURE_COLUMN])

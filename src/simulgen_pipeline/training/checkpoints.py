@@ -42,15 +42,15 @@ class Checkpoints:
         """Whether the interval since the last checkpoint has passed."""
         return time.monotonic() - self._last >= self.interval
 
-    def save(self, epoch: int, content: dict[str, Any]) -> None:
-        """Write the checkpoint after an epoch, then drop the oldest.
+    def save(self, epoch: int, content: dict[str, Any], batch: int = 0) -> None:
+        """Write the checkpoint after so many epochs and batches of the next, then drop the oldest.
 
-        Those of later epochs are dropped too: they are damaged, or training would not be here.
+        Later ones are dropped too: they are damaged, or training would not be here.
 
         Raises:
             OSError: the disk is full or not writable; earlier checkpoints are intact.
         """
-        written = self.folder / f"{self.stage}-{epoch:08d}.pt"
+        written = self.folder / f"{self.stage}-{epoch:08d}-{batch:08d}.pt"
         write_sealed(written, content)
         paths = self._paths()
         place = paths.index(written)
@@ -113,19 +113,24 @@ class CheckpointsDifferError(RuntimeError):
     """Processes do not see the same checkpoints."""
 
 
-def check_same_epoch(epoch: int, world: World) -> None:
-    """Let all processes compare the epochs of the checkpoints that they found, 0 for none.
+def check_same_place(epoch: int, batch: int, world: World) -> None:
+    """Let all processes compare how far the checkpoints went that they found, 0 and 0 for none.
 
     Raises:
         CheckpointsDifferError: this process found another one than the others.
     """
-    mine = torch.tensor([float(epoch)], device=world.device)
-    if world.sum(mine) != world.size * mine:
+    mine = torch.tensor([float(epoch), float(batch)], device=world.device)
+    if not torch.equal(world.sum(mine), world.size * mine):
         raise CheckpointsDifferError(
-            f"Expected the same newest checkpoint for every process, got the one after epoch "
-            f"{epoch} here and another elsewhere: a shared file system may show new files late. "
-            f"Start again in a minute."
+            f"Expected the same newest checkpoint for every process, got the one after "
+            f"{place_of(epoch, batch)} here and another elsewhere: a shared file system may show "
+            f"new files late. Start again in a minute."
         )
+
+
+def place_of(epoch: int, batch: int) -> str:
+    """Where in a training a checkpoint is, in words."""
+    return f"batch {batch} of epoch {epoch + 1}" if batch else f"epoch {epoch}"
 
 
 def _check(path: Path) -> None:

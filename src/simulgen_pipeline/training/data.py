@@ -83,6 +83,9 @@ class TrainingData:
         latents: all latents of each design, or None.
         pictures: levels of the designs' pictures (N, C, S, S), uint8, or None.
         memory: `preload`, `lazy`, or `auto`, as `choose_memory` says.
+
+    Attributes:
+        memory: `preload` or `lazy`, as chosen.
     """
 
     def __init__(
@@ -101,9 +104,9 @@ class TrainingData:
         self.latents = None if latents is None else Latents(*(part.to(device) for part in latents))
         num_designs, num_times, num_channels = fields.shape
         self._design_bytes = 4 * num_times * num_channels
-        self._memory = choose_memory(memory, num_designs * self._design_bytes, device)
+        self.memory = choose_memory(memory, num_designs * self._design_bytes, device)
         self._preloaded: Tensor | None = None
-        if self._memory == "preload":
+        if self.memory == "preload":
             self._preloaded = torch.empty(fields.shape, device=device)
             for rows, values in fields.blocks():
                 self._preloaded[int(rows[0]) : int(rows[-1]) + 1] = torch.from_numpy(values)
@@ -128,7 +131,7 @@ class TrainingData:
     def batches(self, wanted: Sequence[Rows]) -> Iterator[Batch]:
         """The batches of some rows, one after the other; lazy ones are read ahead."""
         most = max((len(rows.designs) + len(rows.partners or ()) for rows in wanted), default=0)
-        num_readers = choose_num_readers(self._memory, most * self._design_bytes)
+        num_readers = choose_num_readers(self.memory, most * self._design_bytes)
         for rows, fields in zip(
             wanted, _ahead(self._with_partners, wanted, num_readers), strict=True
         ):

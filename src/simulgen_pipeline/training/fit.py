@@ -88,10 +88,12 @@ def fit_vae(
     architecture = _vae_architecture(config, channels.shape)
     warn_of_unused_vae_options(config, channels.shape[1])
     logger.info(
-        "VAE of %s fields: filters %s, %d blocks per level, posterior given the %s, %d epochs",
+        "VAE of %s fields: filters %s, %d blocks per level, %d time step(s) as one, posterior "
+        "given the %s, %d epochs",
         "static" if is_static else "transient",
         ", ".join(map(str, architecture.filters)),
         architecture.num_blocks,
+        architecture.time_patch,
         config.posterior,
         config.training.epochs(len(split.train)),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from simulgen_pipeline.data.split import Split
 from simulgen_pipeline.models.dropout import Dropout
 
-from .checkpoints import Checkpoints, check_same_epoch
+from .checkpoints import Checkpoints, check_same_place
 from .config import EngineConfig, OptimisationConfig
 from .data import Indices, Rows, TrainingData
 from .device import autocast, choose_precision, seed_device
@@ -31,6 +31,8 @@ from .world import World, of_piece
 NUM_VALIDATIONS = 15
 # A picture is drawn after every so many of them, and of the best weights at the end.
 VALIDATIONS_PER_PICTURE = 8
+# Within an epoch losses are looked at after every so many steps, and a checkpoint may be due.
+STEPS_PER_LOOK = 50
 # A training has gone astray when an epoch's mean gradient norm is this many times the usual one.
 ASTRAY = 100.0
 
@@ -43,6 +45,7 @@ class Progressed:
 
     Attributes:
         epoch: epochs done.
+        steps: of the next epoch a row per step done.
         best_score: of the weights that are kept, which may be those it started from.
         trained_score, best_epoch: the best since it started, which early stopping waits for.
         rate_scale: factor on the learning rate, halved each time that the training went astray.
@@ -50,6 +53,7 @@ class Progressed:
     """
 
     epoch: int = 0
+    steps: list[Row] = field(default_factory=list)
     best_score: float = float("inf")
     trained_score: float = float("inf")
     best_epoch: int = 0
@@ -79,8 +83,7 @@ class Trainer:
         self.precision = choose_precision(
             engine.precision, world.device, data.num_channels, objective
         )
-        if self.precision is not torch.float32:
-            progress.rounds(self.precision)
+        progress.rounds(self.precision)
         self.objective = objective.to(world.device)
         if engine.gradient_checkpointing:
             keep_less(self.objective)
@@ -118,7 +121,7 @@ class Trainer:
 
     def _run(self) -> list[Row]:
         self._resume()
-        if self.state.epoch == 0:
+        if self.state.epoch == 0 and not self.state.steps:
             self._validate()  # what it starts from may be hard to better
         while self.state.epoch < self.num_epochs:
             if self._has_waited_enough():
@@ -136,8 +139,7 @@ class Trainer:
                 self.best_weights = _copy(self.objective.state_dict())
             self.state.history.append(row)
             self.progress.report(row, self.num_epochs)
-            if self.world.is_main and self.checkpoints.is_due():
-                self._save()
+            self._save_if_due()
         if self.state.trained_score > self.state.best_score:
             self.progress.bettered_nothing()
         if self.world.is_main:
@@ -171,28 +173,50 @@ class Trainer:
         self.progress.went_back(self.state.epoch)
 
     def _epoch(self, epoch: int) -> Row:
-        """One pass over the training designs."""
+        """One pass over the training designs, or what is left of it."""
         self.wrapped.train()
-        start = time.perf_counter()
+        start, num_before = time.perf_counter(), len(self.state.steps)
+        num_steps = self.steps_per_epoch
         order = np.random.default_rng([self.seed, epoch]).permutation(self.split.train)
         size = min(self.config.batch_size, len(order))
         pieces = self.data.pieces(self._places(size))
-        parts = [order[i * size : (i + 1) * size] for i in range(self.steps_per_epoch)]
+        parts = [order[i * size : (i + 1) * size] for i in range(num_before, num_steps)]
         wanted = [Rows(part[piece].tolist()) for part in parts for piece in pieces]
         if self.objective.needs_partners:  # the next design of the whole batch
             next_one = [np.roll(part, -1)[piece].tolist() for part in parts for piece in pieces]
             wanted = [Rows(w.designs, p) for w, p in zip(wanted, next_one, strict=True)]
-        first, batches = epoch * self.steps_per_epoch, self.data.batches(wanted)
+        batches = self.data.batches(wanted)
+        for first in range(num_before, num_steps, STEPS_PER_LOOK):
+            num_now = min(STEPS_PER_LOOK, num_steps - first)
+            self._steps(epoch * num_steps + first, num_now, size, pieces, batches)
+            num_done, seconds = len(self.state.steps), time.perf_counter() - start
+            row = {name: _mean([r[name] for r in self.state.steps]) for name in self.state.steps[0]}
+            row["samples_per_second"] = size * (num_done - num_before) / seconds
+            row = {"epoch": epoch + 1, **row}
+            if num_done < num_steps:
+                self.progress.report(row, self.num_epochs, (num_done, num_steps))
+                self._save_if_due()
+        self.state.steps = []
+        return row
+
+    def _steps(
+        self,
+        first: int,
+        num_steps: int,
+        num_designs: int,
+        pieces: list[Indices],
+        batches: Iterator[Batch],
+    ) -> None:
+        """Some optimizer steps, from the training's step `first` on, and their rows.
+
+        Terms are summed over processes once for all: each reduction is a wait for the slowest.
+        """
         steps = [
-            self._step(first + i, size, pieces, islice(batches, len(pieces)))
-            for i in range(len(parts))
+            self._step(first + i, num_designs, pieces, islice(batches, len(pieces)))
+            for i in range(num_steps)
         ]
-        # Summed over processes once per epoch: each reduction is a wait for the slowest.
         totals = self._finite([terms for terms, _ in steps], first)
-        rows = [row | terms for (_, row), terms in zip(steps, totals, strict=True)]
-        row = {name: _mean([r[name] for r in rows]) for name in rows[0]}
-        row["samples_per_second"] = size * len(rows) / (time.perf_counter() - start)
-        return {"epoch": epoch + 1, **row}
+        self.state.steps += [row | terms for (_, row), terms in zip(steps, totals, strict=True)]
 
     def _places(self, num_designs: int) -> np.ndarray[Any, np.dtype[np.int64]]:
         """This process's share of a global batch; if none is left for it, one without weight."""
@@ -328,6 +352,10 @@ class Trainer:
         batch = self.data.batch(self.split.validation[:1])
         self.progress.show(batch.fields[0], objective.decode(batch)[0], self.state.epoch)
 
+    def _save_if_due(self) -> None:
+        if self.world.is_main and self.checkpoints.is_due():
+            self._save()
+
     def _save(self) -> None:
         content = {
             "weights": self.objective.state_dict(),
@@ -336,7 +364,7 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "progressed": asdict(self.state),
         }
-        self.checkpoints.save(self.state.epoch, content)
+        self.checkpoints.save(self.state.epoch, content, len(self.state.steps))
 
     def _resume(self) -> None:
         content = self.checkpoints.load(self.world.device)
@@ -347,8 +375,8 @@ class Trainer:
                 optimizer.load_state_dict(state)
             self.scaler.load_state_dict(content["scaler"])
             self.state = Progressed(**content["progressed"])
-            self.progress.resumed(self.state.history)
-        check_same_epoch(self.state.epoch, self.world)
+            self.progress.resumed(self.state.history, len(self.state.steps), self.steps_per_epoch)
+        check_same_place(self.state.epoch, len(self.state.steps), self.world)
 
 
 def _seed(*parts: int) -> int:

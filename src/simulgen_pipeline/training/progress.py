@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from .checkpoints import place_of
 from .heartbeat import Heartbeat
 from .picture import View, draw_reconstruction
 
@@ -55,7 +56,8 @@ class Progress:
     def begin(self, name: str, first_epoch: int) -> None:
         """A stage of training starts, after the epochs of earlier ones."""
         self.name, self._epochs_before = name, first_epoch
-        self._start, self._first_epoch, self._last = time.monotonic(), 0, 0.0
+        self._start = self._last = time.monotonic()
+        self._first = 0.0
         self.goes_on()
 
     def goes_on(self) -> None:
@@ -63,16 +65,20 @@ class Progress:
         if self._heartbeat is not None:
             self._heartbeat.beat()
 
-    def resumed(self, history: Sequence[dict[str, float]]) -> None:
-        """The training goes on from a checkpoint, after epochs whose curves are shown again."""
-        self._first_epoch = len(history)
+    def resumed(
+        self, history: Sequence[dict[str, float]], batch: int = 0, num_batches: int = 1
+    ) -> None:
+        """The training goes on from a checkpoint, after epochs whose curves are shown again and so
+        many batches of the next."""
+        self._first = len(history) + batch / num_batches
         if self._log_folder is not None:
-            logger.info("%s: resumed from the checkpoint after epoch %d", self.name, len(history))
+            place = place_of(len(history), batch)
+            logger.info("%s: resumed from the checkpoint after %s", self.name, place)
         for row in history:
             self._add_scalars(row)
 
     def rounds(self, precision: torch.dtype) -> None:
-        """Matrix products of this training are rounded to a type shorter than float32."""
+        """Which type matrix products of this training are rounded to."""
         if self._log_folder is not None:
             logger.info("%s: matrix products in %s", self.name, str(precision).split(".")[-1])
 
@@ -133,26 +139,32 @@ class Progress:
             if key != "epoch":
                 self._events().add_scalar(key, value, self._epochs_before + int(row["epoch"]))
 
-    def report(self, row: dict[str, float], num_epochs: int) -> None:
-        """Show an epoch."""
+    def report(
+        self, row: dict[str, float], num_epochs: int, within: tuple[int, int] | None = None
+    ) -> None:
+        """Show an epoch, or how far it has come: to a batch, of so many."""
         if self._log_folder is None:
             return
-        self._add_scalars(row)
+        if within is None:
+            self._add_scalars(row)
+        batch, num_batches = within or (1, 1)
         epoch, now = int(row["epoch"]), time.monotonic()
-        if now - self._last < LOG_INTERVAL and epoch != num_epochs:
+        done = epoch - 1 + batch / num_batches
+        if now - self._last < LOG_INTERVAL and done != num_epochs:
             return
         self._last = now
-        left = (now - self._start) / (epoch - self._first_epoch) * (num_epochs - epoch)
+        left = (now - self._start) / (done - self._first) * (num_epochs - done)
         validation = ", ".join(
             f"{key.removeprefix('validation_').replace('_', ' ')} {value:.4f}"
             for key, value in row.items()
             if key.startswith("validation_") and key != "validation_score"
         )
         logger.info(
-            "%s: epoch %d/%d, loss %.4f%s, %.0f designs/s, %s, %d:%02d left",
+            "%s: epoch %d/%d%s, loss %.4f%s, %.0f designs/s, %s, %d:%02d left",
             self.name,
             epoch,
             num_epochs,
+            "" if within is None else f", batch {batch}/{num_batches}",
             row["loss"],
             f", validation {validation}" if validation else "",
             row["samples_per_second"],

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import psutil
+import torch
 
 from simulgen_pipeline.data.fields import open_fields
 from simulgen_pipeline.data.whole_files import whole_file
@@ -58,6 +59,14 @@ def run_job(folder: Path, job: Job, arrays: Arrays, world: World) -> None:
         arrays.get("pictures"),
         job.memory,
         world.device,
+    )
+    logger.info(
+        "%s: %d process(es) of %d thread(s) on the %s, data %s",
+        job.name,
+        world.size,
+        torch.get_num_threads(),
+        "CPU" if world.device.type == "cpu" else "GPU",
+        "in memory" if data.memory == "preload" else "read by the batch",
     )
     modules, stages = build_stages(job, arrays)
     progress = Progress(

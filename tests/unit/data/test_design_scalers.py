@@ -49,6 +49,21 @@ def test_sizes_of_pictures_do_nothing_for_parameters(
 
 
 @pytest.mark.parametrize(
+    ("scaling", "said"), [("auto", ["k"]), ("log", ["k, speed"]), ("linear", [])]
+)
+def test_columns_taken_in_log10_are_told(
+    scaling: str, said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    table = pd.DataFrame({"k": [1.0, 10.0, 100.0], "speed": [1.0, 2.0, 3.0], "y": [-1.0, 0.0, 1.0]})
+    if scaling == "log":
+        del table["y"]
+    with caplog.at_level("INFO"):
+        fit_scaler_of_designs(table, DataConfig.model_validate({"design_scaling": scaling}))
+    prefix = "Taken in log10 (data.design_scaling): "
+    assert caplog.messages == [prefix + columns for columns in said]
+
+
+@pytest.mark.parametrize(
     ("given", "said"),
     [
         ({"image_size": 16}, []),
@@ -75,6 +90,7 @@ def test_scaling_of_parameters_does_nothing_for_pictures_and_small_ones_are_told
 
 
 def assert_said(said: list[str], caplog: pytest.LogCaptureFixture) -> None:
-    assert len(caplog.messages) == len(said)
-    for message, start in zip(caplog.messages, said, strict=True):
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert len(warnings) == len(said)
+    for message, start in zip(warnings, said, strict=True):
         assert message.startswith(start)

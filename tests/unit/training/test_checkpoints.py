@@ -58,7 +58,7 @@ def test_the_newest_is_loaded_and_two_are_kept(checkpoints: Checkpoints, tmp_pat
         checkpoints.save(epoch, content(epoch))
         assert newest_epoch(checkpoints) == epoch
         assert len(names(tmp_path)) <= NUM_KEPT == 2
-    assert names(tmp_path) == ["vae-00000010.pt", "vae-00000100.pt"]
+    assert names(tmp_path) == ["vae-00000010-00000000.pt", "vae-00000100-00000000.pt"]
 
 
 def halve(path: Path) -> None:
@@ -101,18 +101,18 @@ def test_a_damaged_newest_checkpoint_falls_back_with_a_warning(
 ) -> None:
     checkpoints.save(1, content(1))
     checkpoints.save(2, content(2))
-    damage(tmp_path / "vae-00000002.pt")
+    damage(tmp_path / "vae-00000002-00000000.pt")
     assert newest_epoch(checkpoints) == 1
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert str(tmp_path / "vae-00000002.pt") in record.getMessage()
+    assert str(tmp_path / "vae-00000002-00000000.pt") in record.getMessage()
     assert "damaged" in record.getMessage()
     assert "the one before is used" in record.getMessage()
 
 
 def test_no_changed_byte_goes_unnoticed(checkpoints: Checkpoints, tmp_path: Path) -> None:
     checkpoints.save(1, {"epoch": 1})
-    path = tmp_path / "vae-00000001.pt"
+    path = tmp_path / "vae-00000001-00000000.pt"
     whole = path.read_bytes()
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
@@ -138,7 +138,7 @@ def test_one_that_cannot_be_read_now_is_not_taken_for_damaged(
         patched.setattr(torch, "load", fail)
         with pytest.raises(type(error)) as raised:
             checkpoints.load(CPU)
-    assert "vae-00000002.pt cannot be read now" in raised.value.__notes__[0]
+    assert "vae-00000002-00000000.pt cannot be read now" in raised.value.__notes__[0]
     assert newest_epoch(checkpoints) == 2
 
 
@@ -162,7 +162,7 @@ def test_when_all_are_damaged_training_starts_anew(
 ) -> None:
     for epoch in (1, 2):
         checkpoints.save(epoch, content(epoch))
-        empty(tmp_path / f"vae-{epoch:08d}.pt")
+        empty(tmp_path / f"vae-{epoch:08d}-00000000.pt")
     assert checkpoints.load(CPU) is None
     said = [record.getMessage().rpartition("; ")[2] for record in caplog.records]
     assert said == ["the one before is used", "its stage starts anew"]
@@ -171,7 +171,7 @@ def test_when_all_are_damaged_training_starts_anew(
 def test_a_damaged_checkpoint_is_replaced_in_time(checkpoints: Checkpoints, tmp_path: Path) -> None:
     checkpoints.save(1, content(1))
     checkpoints.save(2, content(2))
-    empty(tmp_path / "vae-00000002.pt")
+    empty(tmp_path / "vae-00000002-00000000.pt")
     checkpoints.save(2, content(2))
     assert newest_epoch(checkpoints) == 2
 
@@ -181,11 +181,11 @@ def test_damaged_checkpoints_of_later_epochs_do_not_outlive_a_training_that_star
 ) -> None:
     for epoch in (90, 100):
         checkpoints.save(epoch, content(epoch))
-        empty(tmp_path / f"vae-{epoch:08d}.pt")
+        empty(tmp_path / f"vae-{epoch:08d}-00000000.pt")
     for epoch in (5, 10):
         checkpoints.save(epoch, content(epoch))
         assert newest_epoch(checkpoints) == epoch
-    assert names(tmp_path) == ["vae-00000005.pt", "vae-00000010.pt"]
+    assert names(tmp_path) == ["vae-00000005-00000000.pt", "vae-00000010-00000000.pt"]
 
 
 def test_a_damaged_newest_checkpoint_is_dropped_once_the_one_before_has_gone_on(
@@ -193,9 +193,9 @@ def test_a_damaged_newest_checkpoint_is_dropped_once_the_one_before_has_gone_on(
 ) -> None:
     for epoch in (90, 100):
         checkpoints.save(epoch, content(epoch))
-    empty(tmp_path / "vae-00000100.pt")
+    empty(tmp_path / "vae-00000100-00000000.pt")
     checkpoints.save(95, content(95))
-    assert names(tmp_path) == ["vae-00000090.pt", "vae-00000095.pt"]
+    assert names(tmp_path) == ["vae-00000090-00000000.pt", "vae-00000095-00000000.pt"]
 
 
 def test_a_checkpoint_of_other_things_than_plain_values_does_not_run(
@@ -220,7 +220,7 @@ def test_a_failure_leaves_complete_files_only(
     checkpoints: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     checkpoints.save(1, content(1))
-    before = (tmp_path / "vae-00000001.pt").read_bytes()
+    before = (tmp_path / "vae-00000001-00000000.pt").read_bytes()
 
     def write_half(value: object, file: Any) -> None:
         file.write(before[: len(before) // 2])
@@ -236,8 +236,8 @@ def test_a_failure_leaves_complete_files_only(
             patch.setattr("simulgen_pipeline.data.whole_files.os.replace", fail)
         with pytest.raises(OSError, match="No space"):
             checkpoints.save(2, content(2))
-    assert names(tmp_path) == ["vae-00000001.pt"]
-    assert (tmp_path / "vae-00000001.pt").read_bytes() == before
+    assert names(tmp_path) == ["vae-00000001-00000000.pt"]
+    assert (tmp_path / "vae-00000001-00000000.pt").read_bytes() == before
     checkpoints.save(3, content(3))
     assert newest_epoch(checkpoints) == 3
 
@@ -246,10 +246,10 @@ def test_an_unfinished_file_of_a_killed_process_is_not_taken_for_a_checkpoint(
     checkpoints: Checkpoints, tmp_path: Path
 ) -> None:
     checkpoints.save(1, content(1))
-    (tmp_path / "vae-00000002.pt.tmp").write_bytes(b"half of it")
+    (tmp_path / "vae-00000002-00000000.pt.tmp").write_bytes(b"half of it")
     assert newest_epoch(checkpoints) == 1
     checkpoints.save(2, content(2))
-    assert names(tmp_path) == ["vae-00000001.pt", "vae-00000002.pt"]
+    assert names(tmp_path) == ["vae-00000001-00000000.pt", "vae-00000002-00000000.pt"]
 
 
 def test_a_checkpoint_is_due_when_the_interval_has_passed(

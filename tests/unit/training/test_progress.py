@@ -5,7 +5,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -56,6 +58,61 @@ def test_an_epoch_is_told_with_losses_speed_memory_and_the_time_left(
     progress.close()
     told = r"vae: epoch 3/10, loss 0\.5000, validation reconstruction error 0\.2500, 42 designs/s, "
     assert re.fullmatch(rf"{told}\d+\.\d GiB( on the GPU)?, 1:10 left", caplog.messages[-1])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="tells of the GPU's memory")
+def test_the_memory_that_is_told_is_that_of_the_process(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = SimpleNamespace(rss=5.25 * 2**30)
+    monkeypatch.setattr(psutil.Process, "memory_info", lambda _: used)
+    progress = Progress(tmp_path)
+    progress.begin("vae", 0)
+    with caplog.at_level("INFO"):
+        progress.report({"epoch": 1, "loss": 0.5, "samples_per_second": 9.0}, num_epochs=1)
+    progress.close()
+    assert ", 5.2 GiB, " in caplog.text
+
+
+def test_a_long_epoch_is_told_while_it_lasts_and_has_no_curves_yet(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    caplog.set_level("INFO")
+    progress = Progress(tmp_path)
+    progress.begin("vae", first_epoch=0)
+    progress.resumed([{"epoch": 1, "loss": 1.0}], batch=50, num_batches=200)
+    assert caplog.messages[-1] == "vae: resumed from the checkpoint after batch 50 of epoch 2"
+    row = {"epoch": 2, "loss": 0.5, "samples_per_second": 41.6}
+    now[0] += 4  # too short to tell how long it takes: much of it was spent on starting
+    progress.report(row, 4, (100, 200))
+    assert len(caplog.messages) == 1
+    now[0] += 6  # 10 seconds for half an epoch, and 2.25 are left
+    progress.report(row, 4, (150, 200))
+    progress.close()
+    assert re.fullmatch(
+        r"vae: epoch 2/4, batch 150/200, loss 0\.5000, 42 designs/s, .*, 0:45 left",
+        caplog.messages[-1],
+    )
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [event.step for event in events.Scalars("loss")] == [1]
+
+
+def test_the_first_line_waits_until_it_can_tell_how_long_it_takes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    caplog.set_level("INFO")
+    progress = Progress(tmp_path)
+    progress.begin("vae", first_epoch=0)
+    for epoch, seconds in ((1, 2.0), (2, 4.0), (3, 5.0), (4, 8.0), (10, 9.0)):
+        now[0] = 100.0 + seconds
+        progress.report({"epoch": epoch, "loss": 0.5, "samples_per_second": 9.0}, 10)
+    progress.close()
+    assert [re.findall(r"epoch (\d+)/", line)[0] for line in caplog.messages] == ["3", "10"]
 
 
 @pytest.mark.parametrize(("has_folder", "view"), [(False, VIEW), (True, None)])
