@@ -6,6 +6,7 @@ started and what becomes of them is tested elsewhere.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -122,10 +123,13 @@ def test_field_posterior_and_absolute_losses_train_too(prepared: Any) -> None:
         assert history["validation_reconstruction_error"].notna().any()
 
 
-def test_lazy_and_preloaded_data_give_the_same_bits(prepared: Any) -> None:
+def test_lazy_and_preloaded_data_give_the_same_bits(
+    prepared: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     results = []
-    ways: tuple[Memory, ...] = ("preload", "lazy")
-    for memory in ways:
+    ways: tuple[tuple[Memory, str], ...] = (("preload", "in memory"), ("lazy", "read by the batch"))
+    for memory, told in ways:
         vae, _ = fit_vae(
             prepared.channels,
             prepared.table,
@@ -139,6 +143,9 @@ def test_lazy_and_preloaded_data_give_the_same_bits(prepared: Any) -> None:
             prepared.logs,
         )
         results.append(vae)
+        how = rf"vae: 1 process\(es\) of \d thread\(s\) on the [CG]PU, data {told}"
+        assert any(re.fullmatch(how, message) for message in caplog.messages)
+        assert "vae decoder: matrix products in " in caplog.text
     assert equal_weights(*results)
 
 
