@@ -36,10 +36,10 @@ from .versions import (
 # Errors of users' making, which are told in plain words.
 USER_ERRORS = (DataError, DatasetError, ParametersError, TrainingError)
 # What to do when memory does not suffice outside of training, which has remedies of its own.
-MEMORY_REMEDY = (
-    "What was trained so far is kept, and the same command goes on from there, also with other "
-    "values of baselines.*: POD + RBF and POD + Gaussian processes take two to three times "
-    "baselines.max_bytes (1 GiB by default). Otherwise leave more memory to it."
+RUN_MEMORY_REMEDY = (
+    "Leave more memory to the node that ran last. Baselines take two to three times "
+    "baselines.max_bytes (1 GiB by default). What was trained so far is kept: the same command "
+    "goes on from there, also with other values of baselines.*."
 )
 
 
@@ -65,7 +65,8 @@ class RunCommand(click.Command):
             raise click.ClickException(str(error)) from error
         except Exception as error:
             if is_out_of_memory(error):
-                said = f"Memory did not suffice: {error}. {MEMORY_REMEDY}"
+                what = str(error) or type(error).__name__
+                said = f"Memory did not suffice: {what}. {RUN_MEMORY_REMEDY}"
                 raise click.ClickException(said) from error
             if isinstance(error, USER_ERRORS):
                 raise click.ClickException(str(error)) from error

@@ -1,4 +1,4 @@
-"""Removing old versions: the newest K of every dataset stay, and what they were made from."""
+"""Removing old versions: the newest K of every dataset stay, and what their runs loaded."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Plan:
     Attributes:
         goes: folders of versions, by dataset.
         stays: folders of versions, by dataset.
-        named: versions that stay, though old, because what stays was made from them, or because one
-            of the newest runs saved them.
+        named: versions that stay, though old, because a run of what stays loaded them, or because
+            one of the newest runs saved them.
         trash: what an interrupted prune has left; it goes.
         interrupted: folders of trainings that nothing is at.
         with_interrupted: whether these go.
@@ -60,8 +60,8 @@ def plan_prune(
     """Choose what goes.
 
     The newest `keep` versions of every dataset stay, and of the newest `keep` manifests every
-    version that they name, so that these runs stay complete. So do the versions that any of these
-    was made from, and the manifests of all runs of which a version stays.
+    version that they name, so that these runs stay complete. So do the versions that the
+    runs of any of these loaded, and the manifests of all runs of which a version stays.
 
     Args:
         with_interrupted: whether the work of interrupted trainings goes too.
@@ -89,8 +89,8 @@ def plan_prune(
 
 
 def _used(stored: Mapping[str, Stored], keep: int) -> set[Path]:
-    """What the newest runs loaded and saved; and what the newest versions were made from, what that
-    was made from, and so on: a version has the name of the run that saved it."""
+    """What the newest runs loaded and saved; and what the runs of the newest versions loaded, what
+    the runs of that loaded, and so on: a version has the name of the run that saved it."""
     used = set()
     runs = _by_kedro(run_ids(stored))
     all_versions = [dataset.versions or [] for dataset in stored.values()]

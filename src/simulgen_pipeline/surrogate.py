@@ -157,7 +157,8 @@ class Surrogate:
         """
         inputs = self.inputs(designs)
         num_times, num_nodes = self.field_shape
-        # A value is held twice, as field and std, in float32 and by baselines in float64 as well.
+        # A value is held twice, as field and std, in float32 and by baselines in float64 as well;
+        # what else the VAE takes does not grow with the block.
         size = max(1, BLOCK_BYTES // (2 * (4 + 8) * num_times * num_nodes))
         for start in range(0, len(inputs), size):
             rows = np.arange(start, min(start + size, len(inputs)))

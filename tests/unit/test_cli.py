@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from kedro.framework.project import configure_project
 from kedro.io import DatasetError
 
-from simulgen_pipeline.cli import MEMORY_REMEDY, RunCommand, cli
+from simulgen_pipeline.cli import RUN_MEMORY_REMEDY, RunCommand, cli
 from simulgen_pipeline.versions import Manifest
 
 PROJECT = Path(__file__).parents[2]
@@ -90,10 +90,14 @@ def test_versions_and_prune(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    "error",
-    [MemoryError("Unable to allocate 511. MiB"), DatasetError("Failed while loading data")],
+    ("error", "said"),
+    [
+        (MemoryError("Unable to allocate 511. MiB"), "Unable to allocate 511. MiB"),
+        (MemoryError(), "MemoryError"),
+        (DatasetError("Failed while loading data"), "Failed while loading data"),
+    ],
 )
-def test_too_little_memory_for_a_run_is_told_with_a_remedy(error: Exception) -> None:
+def test_too_little_memory_for_a_run_is_told_with_a_remedy(error: Exception, said: str) -> None:
     def fail(params: str | None) -> None:
         try:
             raise OSError(12, "Cannot allocate memory")
@@ -103,7 +107,7 @@ def test_too_little_memory_for_a_run_is_told_with_a_remedy(error: Exception) -> 
     run = RunCommand("run", callback=fail, params=[click.Option(["--params"])])
     result = CliRunner().invoke(run)
     assert result.exit_code == 1
-    assert f"Memory did not suffice: {error}. {MEMORY_REMEDY}" in result.output
+    assert f"Memory did not suffice: {said}. {RUN_MEMORY_REMEDY}" in result.output
     assert "Traceback" not in result.output
 
 

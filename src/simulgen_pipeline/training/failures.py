@@ -25,7 +25,7 @@ NUM_SHOWN_LINES = 80
 
 
 def last_report(reports: Sequence[str]) -> str:
-    """A sentence on the last of what a training logged, which names its epoch, if it did."""
+    """A sentence on the last of what a training logged, if it did: in most cases an epoch."""
     return f" Its last report: {reports[-1]}." if reports else ""
 
 

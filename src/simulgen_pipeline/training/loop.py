@@ -123,6 +123,7 @@ class Trainer:
         self._resume()
         if self.state.epoch == 0 and not self.state.steps:
             self._validate()  # what it starts from may be hard to better
+        self.progress.start_clock()
         while self.state.epoch < self.num_epochs:
             if self._has_waited_enough():
                 self.progress.stopped_early(self.state.epoch, self.state.best_epoch)
@@ -189,15 +190,24 @@ class Trainer:
         for first in range(num_before, num_steps, STEPS_PER_LOOK):
             num_now = min(STEPS_PER_LOOK, num_steps - first)
             self._steps(epoch * num_steps + first, num_now, size, pieces, batches)
-            num_done, seconds = len(self.state.steps), time.perf_counter() - start
-            row = {name: _mean([r[name] for r in self.state.steps]) for name in self.state.steps[0]}
-            row["samples_per_second"] = size * (num_done - num_before) / seconds
-            row = {"epoch": epoch + 1, **row}
-            if num_done < num_steps:
-                self.progress.report(row, self.num_epochs, (num_done, num_steps))
+            if first + num_now < num_steps:
+                if self.progress.is_due():  # a mean over all steps so far takes its time
+                    row = self._row(epoch, num_before, start)
+                    self.progress.report(row, self.num_epochs, (first + num_now, num_steps))
                 self._save_if_due()
+        row = self._row(epoch, num_before, start)
         self.state.steps = []
         return row
+
+    def _row(self, epoch: int, num_before: int, start: float) -> Row:
+        """Means over the steps of an epoch, of which so many were done before this process began at
+        some time."""
+        steps = self.state.steps
+        row = {name: _mean([step[name] for step in steps]) for name in steps[0]}
+        size = min(self.config.batch_size, len(self.split.train))
+        seconds = time.perf_counter() - start
+        row["samples_per_second"] = size * (len(steps) - num_before) / seconds
+        return {"epoch": epoch + 1, **row}
 
     def _steps(
         self,

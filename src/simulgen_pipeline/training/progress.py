@@ -56,9 +56,17 @@ class Progress:
     def begin(self, name: str, first_epoch: int) -> None:
         """A stage of training starts, after the epochs of earlier ones."""
         self.name, self._epochs_before = name, first_epoch
-        self._start = self._last = time.monotonic()
         self._first = 0.0
+        self.start_clock()
         self.goes_on()
+
+    def start_clock(self) -> None:
+        """The first step is next: what came before tells nothing of the time that is left."""
+        self._start = self._last = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether this process is to log a line."""
+        return self._log_folder is not None and time.monotonic() - self._last >= LOG_INTERVAL
 
     def goes_on(self) -> None:
         """Another batch has begun."""
@@ -150,7 +158,7 @@ class Progress:
         batch, num_batches = within or (1, 1)
         epoch, now = int(row["epoch"]), time.monotonic()
         done = epoch - 1 + batch / num_batches
-        if now - self._last < LOG_INTERVAL and done != num_epochs:
+        if not self.is_due() and done != num_epochs:
             return
         self._last = now
         left = (now - self._start) / (done - self._first) * (num_epochs - done)

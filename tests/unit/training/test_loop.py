@@ -229,6 +229,71 @@ def test_a_training_is_resumed_within_an_epoch_to_the_same_bits(
     assert torch.equal(resumed.objective.place, whole.objective.place)
 
 
+class FailingAtStep(Valley):
+    """A valley whose term is not finite from some step of 120 an epoch on."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__((2.0, 2.0))
+        self.step = step
+
+    def forward(self, batch: Tensor, noise: Tensor, progress: float) -> dict[str, Tensor]:
+        terms = super().forward(batch, noise, progress)
+        is_bad = round(progress * 240) >= self.step
+        size = torch.full_like(terms["loss"], float("inf") if is_bad else 1.0)
+        return terms | {"size": size.detach()}
+
+
+LONG = OPTIMISATION.model_copy(update={"batch_size": 1, "num_epochs": 2})
+LONG_SPLIT = Split(train=tuple(range(120)), validation=(120, 121), test=())
+
+
+@pytest.mark.parametrize("is_due", [True, False])
+def test_a_long_epoch_is_looked_at_every_50_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_due: bool
+) -> None:
+    trainer = trainer_of(tmp_path, Valley((2.0, 2.0)), split=LONG_SPLIT, optimisation=LONG)
+    told: list[Any] = []
+    saved: list[tuple[int, int]] = []
+    monkeypatch.setattr(trainer.progress, "is_due", lambda: is_due)
+    monkeypatch.setattr(
+        trainer.progress, "report", lambda row, num_epochs, within=None: told.append(within)
+    )
+    monkeypatch.setattr(trainer.checkpoints, "is_due", lambda: is_due)
+    monkeypatch.setattr(
+        trainer.checkpoints, "save", lambda epoch, content, batch: saved.append((epoch, batch))
+    )
+    trainer.run()
+    within = [(50, 120), (100, 120)] if is_due else []
+    assert told == 2 * [*within, None]
+    at_looks = [(0, 50), (0, 100), (1, 0), (1, 50), (1, 100), (2, 0)] if is_due else []
+    assert saved == [*at_looks, (2, 0)]
+
+
+def test_a_divergence_in_a_long_epoch_is_told_at_the_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trainer_of(tmp_path, FailingAtStep(180), split=LONG_SPLIT, optimisation=LONG)
+    seen = []
+    monkeypatch.setattr(trainer.progress, "goes_on", lambda: seen.append(None))
+    with pytest.raises(TrainingDivergedError, match=r"size is not finite in epoch 2, batch 61\. "):
+        trainer.run()
+    assert 220 <= len(seen) < 240  # steps, and some batches of validation designs
+
+
+def test_what_it_started_from_is_not_judged_again_within_the_first_epoch(tmp_path: Path) -> None:
+    valley = Valley((2.0, 2.0))
+    valley.place.data.fill_(3.0)  # nothing can better it
+    trainer = trainer_of(tmp_path, valley, split=LONG_SPLIT, optimisation=LONG)
+    trainer._validate()
+    valley.place.data.fill_(2.0)
+    trainer.state.steps = [{"loss": 1.0, "distance": 1.0, "learning_rate": 0.1, "gradient_norm": 1}]
+    trainer._save()
+    resumed = trainer_of(tmp_path, Valley((2.0, 2.0)), split=LONG_SPLIT, optimisation=LONG)
+    resumed.run()
+    assert resumed.state.best_score == 0.0
+    assert float(resumed.objective.place.detach()) == 3.0
+
+
 def test_going_back_forgets_the_momentum_of_every_optimizer(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path, Valley((2.0, 2.0)))
     matrix = nn.Parameter(torch.randn(3, 2))
@@ -267,6 +332,17 @@ def test_processes_that_see_different_checkpoints_do_not_train(tmp_path: Path) -
     world: Any = one_of_two.world
     world.size, world.sum = 2, lambda epoch: epoch  # the other one found none, and is at epoch 0
     with pytest.raises(CheckpointsDifferError, match=f"after epoch {NUM_EPOCHS} here and another"):
+        one_of_two.run()
+
+
+def test_processes_that_see_checkpoints_of_different_batches_do_not_train(tmp_path: Path) -> None:
+    before = trainer_of(tmp_path, Valley((2.0, 2.0)), split=LONG_SPLIT, optimisation=LONG)
+    before.state.steps = [{"loss": 1.0}] * 50
+    before._save()
+    one_of_two = trainer_of(tmp_path, Valley((2.0, 2.0)), split=LONG_SPLIT, optimisation=LONG)
+    world: Any = one_of_two.world
+    world.size, world.sum = 2, lambda place: place + torch.tensor([0.0, 100.0])
+    with pytest.raises(CheckpointsDifferError, match="after batch 50 of epoch 1 here and another"):
         one_of_two.run()
 
 
