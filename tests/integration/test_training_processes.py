@@ -97,6 +97,7 @@ import sys
 import torch
 from torch import nn
 from simulgen_pipeline.training.optimizers import Muon
+from simulgen_pipeline.training.worker import leave
 from simulgen_pipeline.training.world import find_world, joined
 
 world = find_world(leads=True)
@@ -112,6 +113,7 @@ with joined(world, timeout=60.0):
             matrix.grad = torch.randn_like(matrix)
         muon.step()
     torch.save([matrix.detach() for matrix in matrices], sys.argv[1] + "/%d.pt" % world.rank)
+leave()  # as workers do
 """
 
 
