@@ -18,6 +18,14 @@ from simulgen_pipeline.training.progress import Progress
 VIEW = View(torch.ones(3), torch.zeros(3))
 
 
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the clock shows [s], to be set."""
+    shown = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: shown[0])
+    return shown
+
+
 def test_a_picture_is_shown_under_its_stage_and_epoch(tmp_path: Path) -> None:
     progress = Progress(tmp_path, VIEW)
     progress.begin("end to end", first_epoch=10)
@@ -45,10 +53,8 @@ def test_a_training_that_goes_on_shows_its_curves_from_the_start(tmp_path: Path)
 
 
 def test_an_epoch_is_told_with_losses_speed_memory_and_the_time_left(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, now: list[float]
 ) -> None:
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     progress = Progress(tmp_path)
     progress.begin("vae", first_epoch=0)
     now[0] += 30
@@ -75,10 +81,8 @@ def test_the_memory_that_is_told_is_that_of_the_process(
 
 
 def test_a_long_epoch_is_told_while_it_lasts_and_has_no_curves_yet(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, now: list[float]
 ) -> None:
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     caplog.set_level("INFO")
     progress = Progress(tmp_path)
     progress.begin("vae", first_epoch=0)
@@ -101,10 +105,8 @@ def test_a_long_epoch_is_told_while_it_lasts_and_has_no_curves_yet(
 
 
 def test_the_first_line_waits_until_it_can_tell_how_long_it_takes(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, now: list[float]
 ) -> None:
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     caplog.set_level("INFO")
     progress = Progress(tmp_path)
     progress.begin("vae", first_epoch=0)
